@@ -1,0 +1,206 @@
+package io.minigpt4.tensor;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Keys and values of one sequence, in pages of {@link Pool#PAGE} tokens. A page holds all layers:
+ * [layers][2: key, value][kvHeads][PAGE][headDim] in the pool's element type. Pages are counted by
+ * reference: {@link #fork} shares all full pages and copies the last, partly filled one, which is
+ * what beams and shared prefixes need.
+ *
+ * <p>Not safe for use by several threads.
+ */
+public final class KvCache implements AutoCloseable {
+  private final Pool pool;
+  private final List<Page> pages = new ArrayList<>();
+  private int length;
+
+  private KvCache(Pool pool) {
+    this.pool = pool;
+  }
+
+  /** Tokens stored. */
+  public int length() {
+    return length;
+  }
+
+  /** The pool this cache draws its pages from. */
+  public Pool pool() {
+    return pool;
+  }
+
+  /** The page that holds token {@code position}. */
+  public Tensor page(int position) {
+    return pages.get(position / Pool.PAGE).memory;
+  }
+
+  /**
+   * Makes room so that tokens up to {@code newLength} (exclusive) can be written; their content is
+   * undefined.
+   */
+  public void reserve(int newLength) {
+    while (pages.size() * Pool.PAGE < newLength) {
+      pages.add(pool.acquire());
+    }
+  }
+
+  /**
+   * Declares {@code tokens} more tokens as stored, after every layer has written them.
+   *
+   * @throws IllegalStateException if they were not reserved
+   */
+  public void advance(int tokens) {
+    if (length + tokens > pages.size() * Pool.PAGE) {
+      throw new IllegalStateException("advance past the reserved pages");
+    }
+    length += tokens;
+  }
+
+  /**
+   * Forgets all tokens from {@code newLength} on. Pages that a fork shares are not written to
+   * afterwards.
+   */
+  public void truncate(int newLength) {
+    if (newLength < 0 || newLength > length) {
+      throw new IllegalArgumentException("cannot truncate " + length + " tokens to " + newLength);
+    }
+    int keep = (newLength + Pool.PAGE - 1) / Pool.PAGE;
+    while (pages.size() > keep) {
+      pool.release(pages.removeLast());
+    }
+    if (newLength % Pool.PAGE != 0 && pages.getLast().references > 1) {
+      Page shared = pages.removeLast();
+      pages.add(pool.copy(shared));
+      pool.release(shared);
+    }
+    length = newLength;
+  }
+
+  /** A second sequence with the same tokens so far. */
+  public KvCache fork() {
+    KvCache other = new KvCache(pool);
+    int full = length / Pool.PAGE;
+    for (int i = 0; i < full; i++) {
+      Page page = pages.get(i);
+      page.references++;
+      other.pages.add(page);
+    }
+    if (length % Pool.PAGE != 0) {
+      other.pages.add(pool.copy(pages.get(full)));
+    }
+    other.length = length;
+    return other;
+  }
+
+  /** Gives all pages back to the pool. */
+  @Override
+  public void close() {
+    for (Page page : pages) {
+      pool.release(page);
+    }
+    pages.clear();
+    length = 0;
+  }
+
+  private static final class Page {
+    final Tensor memory;
+    int references = 1;
+
+    Page(Tensor memory) {
+      this.memory = memory;
+    }
+  }
+
+  /** Where caches of one model take their pages from. Pages that come back are reused. */
+  public static final class Pool {
+    /** Tokens per page. */
+    public static final int PAGE = 64;
+
+    private final Ops ops;
+    private final DType dtype;
+    private final int layers;
+    private final int kvHeads;
+    private final int headDim;
+    private final ArrayDeque<Page> free = new ArrayDeque<>();
+    private long allocated;
+
+    /**
+     * @param ops allocates and copies the pages
+     * @param dtype element type of keys and values
+     */
+    public Pool(Ops ops, DType dtype, int layers, int kvHeads, int headDim) {
+      this.ops = ops;
+      this.dtype = dtype;
+      this.layers = layers;
+      this.kvHeads = kvHeads;
+      this.headDim = headDim;
+    }
+
+    /** A new, empty sequence. */
+    public KvCache newCache() {
+      return new KvCache(this);
+    }
+
+    public DType dtype() {
+      return dtype;
+    }
+
+    public int layers() {
+      return layers;
+    }
+
+    public int kvHeads() {
+      return kvHeads;
+    }
+
+    public int headDim() {
+      return headDim;
+    }
+
+    /**
+     * Offset, in elements from a page's start, of layer {@code layer}'s keys [kvHeads, PAGE,
+     * headDim].
+     */
+    public long keyOffset(int layer) {
+      return 2L * layer * kvHeads * PAGE * headDim;
+    }
+
+    /**
+     * Offset, in elements from a page's start, of layer {@code layer}'s values [kvHeads, PAGE,
+     * headDim].
+     */
+    public long valueOffset(int layer) {
+      return (2L * layer + 1) * kvHeads * PAGE * headDim;
+    }
+
+    /** Bytes held by all pages, in use or free. */
+    public long allocatedBytes() {
+      return allocated;
+    }
+
+    private Page acquire() {
+      Page page = free.poll();
+      if (page == null) {
+        Tensor memory = ops.allocate(dtype, layers, 2, kvHeads, (long) PAGE * headDim);
+        allocated += memory.segment().byteSize();
+        return new Page(memory);
+      }
+      page.references = 1;
+      return page;
+    }
+
+    private Page copy(Page from) {
+      Page to = acquire();
+      ops.copy(from.memory, to.memory);
+      return to;
+    }
+
+    private void release(Page page) {
+      if (--page.references == 0) {
+        free.push(page);
+      }
+    }
+  }
+}

@@ -1,0 +1,25 @@
+package io.minigpt4.tensor;
+
+/**
+ * Something that the user gave is wrong: a path, a file's content, a flag, a shape. The message is
+ * one line that names the thing and the remedy; commands print it without a stack trace and exit
+ * with code 2.
+ */
+public class UserException extends RuntimeException {
+  private static final long serialVersionUID = 1L;
+
+  /**
+   * @param message one line: what, where, what to do
+   */
+  public UserException(String message) {
+    super(message);
+  }
+
+  /**
+   * @param message one line: what, where, what to do
+   * @param cause what was thrown underneath; shown with {@code --debug} only
+   */
+  public UserException(String message, Throwable cause) {
+    super(message, cause);
+  }
+}
