@@ -33,4 +33,31 @@ def write_tensors(path: Path, tensors: dict) -> None:
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: torch.as_tensor(value).detach().contiguous().clone() for name, value in tensors.items()}, path)
+    owned = {
+        name: torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach().contiguous().clone()
+        for name, value in tensors.items()
+    }
+    save_file(owned, path)
+    path.chmod(0o644)
+
+
+def import_torchvision():
+    """Imports torchvision also where its compiled operators do not fit the installed torch.
+
+    Its import only registers shapes for two of them (its transforms need none), so empty declarations do.
+    """
+    import sys
+
+    import torch
+
+    try:
+        import torchvision
+    except RuntimeError:
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ["nms", "qnms"]:
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_torchvision.library = library  # declarations last as long as this object
+        import torchvision
+    return torchvision

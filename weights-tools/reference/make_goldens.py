@@ -9,7 +9,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-AREAS = ["tokenizer"]
+AREAS = ["tokenizer", "images"]
 
 
 def main() -> None:
