@@ -9,7 +9,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-AREAS = ["tokenizer", "images"]
+AREAS = ["tokenizer", "images", "tiny", "model"]
 
 
 def main() -> None:
