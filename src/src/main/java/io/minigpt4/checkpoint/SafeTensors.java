@@ -1,0 +1,125 @@
+package io.minigpt4.checkpoint;
+
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * A SafeTensors file: eight bytes with the header's length, a JSON header, the tensors' bytes
+ * (https://huggingface.co/docs/safetensors). The file is mapped; tensors are views of it.
+ */
+public final class SafeTensors implements Checkpoint {
+  static final ValueLayout.OfLong LENGTH =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private final String where;
+  private final Arena arena;
+  private final SafeTensorsHeader header;
+  private final MemorySegment data;
+
+  private SafeTensors(String where, Arena arena, MemorySegment file) {
+    this.where = where;
+    this.arena = arena;
+    if (file.byteSize() < 8) {
+      throw new UserException(where + " is truncated: a SafeTensors file has at least 8 bytes");
+    }
+    long length = file.get(LENGTH, 0);
+    if (length < 0 || length > SafeTensorsHeader.MAX_BYTES) {
+      throw new UserException(
+          where
+              + " is not a valid SafeTensors file: its header claims "
+              + Long.toUnsignedString(length)
+              + " bytes, more than the limit of "
+              + SafeTensorsHeader.MAX_BYTES);
+    }
+    if (length > file.byteSize() - 8) {
+      throw new UserException(
+          where
+              + " is truncated: its header takes "
+              + length
+              + " bytes, "
+              + (file.byteSize() - 8)
+              + " are there; download or copy it again");
+    }
+    byte[] json = file.asSlice(8, length).toArray(ValueLayout.JAVA_BYTE);
+    this.data = file.asSlice(8 + length);
+    this.header = SafeTensorsHeader.parse(where, json, data.byteSize());
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @throws UserException if it is missing, unreadable, truncated or malformed
+   */
+  public static SafeTensors open(Path file) {
+    return MappedFile.owning(arena -> of(file.toString(), arena, MappedFile.map(file, arena)));
+  }
+
+  /**
+   * Reads a SafeTensors file that is in memory already.
+   *
+   * @param where what to call it in messages
+   * @param arena owns {@code file}; closed by {@link #close}, but not when this method throws
+   * @throws UserException if it is truncated or malformed
+   */
+  static SafeTensors of(String where, Arena arena, MemorySegment file) {
+    return new SafeTensors(where, arena, file);
+  }
+
+  private SafeTensorsHeader.Entry entry(String name) {
+    SafeTensorsHeader.Entry entry = header.tensors().get(name);
+    if (entry == null) {
+      throw missing(name);
+    }
+    return entry;
+  }
+
+  @Override
+  public Set<String> names() {
+    return Collections.unmodifiableSet(header.tensors().keySet());
+  }
+
+  @Override
+  public DType dtype(String name) {
+    return entry(name).dtype();
+  }
+
+  @Override
+  public long[] shape(String name) {
+    return entry(name).shape();
+  }
+
+  @Override
+  public Tensor tensor(String name) {
+    SafeTensorsHeader.Entry e = entry(name);
+    return Tensor.of(e.dtype(), data.asSlice(e.begin(), e.end() - e.begin()), e.shape());
+  }
+
+  @Override
+  public Map<String, String> metadata() {
+    return Collections.unmodifiableMap(header.metadata());
+  }
+
+  @Override
+  public String describe() {
+    return where + " (SafeTensors, " + header.tensors().size() + " tensors)";
+  }
+
+  @Override
+  public String source(String name) {
+    return where;
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+  }
+}
