@@ -1,0 +1,114 @@
+package io.minigpt4.cli;
+
+import io.minigpt4.tensor.UserException;
+import java.io.PrintWriter;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Model.OptionSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/**
+ * Runs a picocli command and reports how it ended: an error is one line on stderr, or with {@code
+ * --debug} that line and the stack trace.
+ */
+public final class Commands {
+  /** The command did what was asked. */
+  public static final int DONE = 0;
+
+  /** The command failed while running. */
+  public static final int FAILED = 1;
+
+  /** Wrong usage or bad input. */
+  public static final int BAD_INPUT = 2;
+
+  private static final String DEBUG = "--debug";
+
+  private final CommandLine commandLine;
+  private final boolean debug;
+
+  private Commands(CommandLine commandLine, boolean debug) {
+    this.commandLine = commandLine;
+    this.debug = debug;
+  }
+
+  /**
+   * Parses the arguments and runs the command that they name.
+   *
+   * @param command an object annotated with {@link CommandLine.Command}
+   * @return the exit code: {@link #DONE}, {@link #FAILED}, {@link #BAD_INPUT}, or what the command
+   *     itself returned
+   */
+  public static int run(Object command, String... args) {
+    CommandLine commandLine = new CommandLine(command);
+    commandLine.getCommandSpec().addOption(debugOption());
+    Commands commands = new Commands(commandLine, isDebug(args));
+    commandLine.setParameterExceptionHandler((e, unused) -> commands.wrongUsage(e));
+    commandLine.setExecutionExceptionHandler((e, line, unused) -> commands.failed(e));
+    try {
+      return commandLine.execute(args);
+    } catch (OutOfMemoryError e) {
+      return commands.report(outOfMemory(), FAILED, e);
+    }
+  }
+
+  /** Accepted by the command and all its subcommands; its value is wanted before parsing ends. */
+  private static OptionSpec debugOption() {
+    return OptionSpec.builder(DEBUG)
+        .description("Show the stack trace of an error.")
+        .scopeType(ScopeType.INHERIT)
+        .build();
+  }
+
+  private static boolean isDebug(String[] args) {
+    List<String> list = Arrays.asList(args);
+    int end = list.indexOf("--");
+    return list.subList(0, end < 0 ? list.size() : end).contains(DEBUG);
+  }
+
+  private int wrongUsage(ParameterException e) {
+    CommandLine of = e.getCommandLine();
+    StringBuilder message = new StringBuilder(oneLine(e.getMessage()));
+    if (e instanceof UnmatchedArgumentException unmatched) {
+      List<String> near = unmatched.getSuggestions();
+      if (!near.isEmpty()) {
+        message.append("; did you mean ").append(String.join(" or ", near)).append('?');
+      }
+    }
+    message.append(" (see ").append(of.getCommandSpec().qualifiedName()).append(" --help)");
+    return report(message.toString(), BAD_INPUT, e);
+  }
+
+  private int failed(Exception e) {
+    if (e instanceof UserException) {
+      return report(oneLine(e.getMessage()), BAD_INPUT, e);
+    }
+    String what = e.getMessage() == null ? e.getClass().getName() : e.toString();
+    String hint = debug ? "" : " (" + DEBUG + " shows where)";
+    return report(oneLine(what) + hint, FAILED, e);
+  }
+
+  private static String outOfMemory() {
+    long megabytes = Runtime.getRuntime().maxMemory() >> 20;
+    return "out of memory: the Java heap may grow to "
+        + megabytes
+        + " MiB; allow more with MINIGPT4_JAVA_OPTS=-Xmx…";
+  }
+
+  private int report(String message, int exitCode, Throwable e) {
+    PrintWriter err = commandLine.getErr();
+    err.println(commandLine.getCommandName() + ": " + message);
+    if (debug) {
+      e.printStackTrace(err);
+    }
+    err.flush();
+    return exitCode;
+  }
+
+  private static String oneLine(@Nullable String message) {
+    return message == null ? "no message" : message.strip().replaceAll("\\s*\\R\\s*", " ");
+  }
+}
