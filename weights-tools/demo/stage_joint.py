@@ -1,0 +1,142 @@
+"""Stages 3 and 4: both eyes taught through the frozen language model, then the projection that ships.
+
+Stage 3 trains ViT, Q-Former and a throw-away projection by the language loss, which shows that a linear projection
+that works exists. Stage 4 forgets that projection, freezes everything else and trains a fresh one by MiniGPT-4's own
+recipe in small: captions first, conversations second.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from conversations import Talk, caption
+from model import MiniGpt4
+from optim import Optimizers
+from prompting import IGNORED, Example, Prompts, blip_caption
+from scenes import CELLS, Scene, pixels, random_scene, render_varied
+from stage_language import ALIGNMENT_PROMPTS, Symbols, answers, batches
+from stage_vision import Heads, Holder, batch as vision_batch
+
+
+def talk_about(prompts: Prompts, rng: np.random.Generator) -> tuple[Scene, Example]:
+    """A short conversation that starts with a description as often as not."""
+    scene = random_scene(rng)
+    if rng.random() < 0.5:
+        return scene, prompts.aligned(ALIGNMENT_PROMPTS[int(rng.integers(len(ALIGNMENT_PROMPTS)))], caption(scene, rng))
+    return scene, prompts.chat(Talk(scene, rng).turns(int(rng.integers(3, 7))), True)
+
+
+def images_of(group, rng: np.random.Generator, size: int) -> torch.Tensor:
+    return torch.from_numpy(np.stack([pixels(render_varied(scene, rng), size) for scene, _ in group]))
+
+
+def fit_projection(model: MiniGpt4, symbols: Symbols, count: int, rng: np.random.Generator) -> float:
+    """Starts the throw-away projection from a least-squares fit of Q-Former rows to symbolic rows; returns its error's share."""
+    seen, wanted = [], []
+    with torch.no_grad():
+        for _ in range(count // 50):
+            images, cells, _, backgrounds = vision_batch(rng, 50, model.image_size, most=6, least=1)
+            seen.append(model.queries(model.patches(images)).flatten(0, 1))
+            wanted.append(symbols(cells, backgrounds).flatten(0, 1))
+        x, y = torch.cat(seen), torch.cat(wanted)
+        ones = torch.cat([x, torch.ones(len(x), 1)], 1).double()
+        ridge = 1e-3 * len(x) * torch.eye(ones.shape[1], dtype=torch.double)
+        solution = torch.linalg.solve(ones.T @ ones + ridge, ones.T @ y.double()).float()
+        model.llama_proj.weight.copy_(solution[:-1].T)
+        model.llama_proj.bias.copy_(solution[-1])
+        return float((model.llama_proj(x) - y).pow(2).mean() / y.var())
+
+
+def train_eyes(model: MiniGpt4, prompts: Prompts, symbols: Symbols, heads: dict, steps: int, images: int, budget: int, seed: int, log) -> None:
+    """Stage 3. Every step also shows `images` pictures to the throw-away heads of stage 1."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    log(f"projection fitted to the symbolic rows, error {fit_projection(model, symbols, 1000, rng):.4f} of the variance")
+    cell_heads = Heads(model.config["qformer"]["hidden_size"])
+    cell_heads.load_state_dict(heads)
+    model.llama_model.requires_grad_(False)
+    parts = [model.visual_encoder, model.ln_vision, model.Qformer, model.llama_proj, cell_heads, Holder(model.query_tokens)]
+    optimizers = Optimizers(parts, steps, matrix_lr=0.006, other_lr=4e-4, flat=0.2, warmup=20)
+    started, meter, objects = time.time(), Meter(), [0, 0]
+    for step in range(1, steps + 1):
+        drawn, cells, _, _ = vision_batch(rng, images, model.image_size)
+        rows = model.queries(model.patches(drawn))
+        cell_heads.loss(rows[:, :CELLS], cells).backward()
+        objects[0] += int(cell_heads.right(rows[:, :CELLS], cells)[cells[..., 0] > 0].sum())
+        objects[1] += int((cells[..., 0] > 0).sum())
+        groups = batches(prompts, rng, budget, talk_about)
+        for group in groups:
+            meter.learn(model, group, model.encode_image(images_of(group, rng, model.image_size)), groups)
+        optimizers.step()
+        if step % 25 == 0 or step == 1:
+            log(f"joint {step}/{steps} {meter.read()} objects by heads {objects[0] / objects[1]:.4f} {time.time() - started:.0f}s")
+            objects = [0, 0]
+
+
+class Meter:
+    """Runs the language loss backwards and keeps count of it."""
+
+    def __init__(self):
+        self.loss, self.right, self.ids = 0.0, 0, 0
+
+    def learn(self, model: MiniGpt4, group, rows: torch.Tensor, groups) -> None:
+        total = sum(sum(label != IGNORED for label in e.labels) for g in groups for _, e in g)
+        logits, wanted, _ = answers(model, [e for _, e in group], rows)
+        loss = F.cross_entropy(logits, wanted, reduction="sum")
+        (loss / total).backward()
+        self.loss += loss.item()
+        self.right += int((logits.argmax(-1) == wanted).sum())
+        self.ids += len(wanted)
+
+    def read(self) -> str:
+        line = f"loss {self.loss / self.ids:.4f} ids right {self.right / self.ids:.4f}"
+        self.loss, self.right, self.ids = 0.0, 0, 0
+        return line
+
+
+def train_projection(model: MiniGpt4, prompts: Prompts, steps: tuple[int, int], images: int, seed: int, log) -> None:
+    """Stage 4: a fresh nn.Linear, captions for steps[0] steps, then conversations for steps[1]."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    model.requires_grad_(False)
+    scenes = [random_scene(rng) for _ in range(images)]
+    seen = []
+    with torch.no_grad():
+        for at in range(0, images, 50):
+            part = np.stack([pixels(render_varied(s, rng), model.image_size) for s in scenes[at:at + 50]])
+            seen.append(model.queries(model.patches(torch.from_numpy(part))))
+    frozen = torch.cat(seen)
+    model.llama_proj = nn.Linear(model.llama_proj.in_features, model.llama_proj.out_features)
+
+    def captioned(prompts, rng):
+        n = int(rng.integers(images))
+        return n, prompts.captioned(blip_caption(caption(scenes[n], rng)))
+
+    def conversed(prompts, rng):
+        n = int(rng.integers(images))
+        if rng.random() < 0.6:
+            return n, prompts.aligned(ALIGNMENT_PROMPTS[int(rng.integers(len(ALIGNMENT_PROMPTS)))], caption(scenes[n], rng))
+        return n, prompts.chat(Talk(scenes[n], rng).turns(int(rng.integers(3, 7))), True)
+
+    started = time.time()
+    for stage, (make, number, peak, low) in enumerate(((captioned, steps[0], 4e-3, 1e-3), (conversed, steps[1], 1e-3, 1e-5)), 1):
+        optimizer = torch.optim.AdamW([{"params": [model.llama_proj.weight], "weight_decay": 0.05},
+                                       {"params": [model.llama_proj.bias], "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.999))
+        meter = Meter()
+        for step in range(1, number + 1):
+            lr = peak * step / 20 if step < 20 else low + (peak - low) * 0.5 * (1 + math.cos(math.pi * step / number))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            groups = batches(prompts, rng, 2400, make)
+            for group in groups:
+                meter.learn(model, group, model.llama_proj(frozen[[n for n, _ in group]]), groups)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if step % 25 == 0 or step == 1:
+                log(f"projection, stage {stage}, {step}/{number} {meter.read()} {time.time() - started:.0f}s")

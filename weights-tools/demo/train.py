@@ -1,0 +1,119 @@
+"""Trains the demo model, stage by stage: vision, tokenizer, language, joint, projection, export.
+
+Every stage reads what the ones before it left in the work folder, so a stage can be run again by itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+import stage_joint
+import stage_language
+import stage_vision
+from model import MiniGpt4, initialise, save_folder
+from prompting import Prompts, train_tokenizer
+
+SEED = 20231
+VOCABULARY = 900
+CONFIG = {
+    "format": "minigpt4-engine",
+    "version": 1,
+    "name": "demo",
+    "vision": {"image_size": 112, "patch_size": 14, "hidden_size": 176, "num_hidden_layers": 4, "num_attention_heads": 2,
+               "intermediate_size": 768, "layer_norm_eps": 1e-6},
+    "qformer": {"num_query_tokens": 10, "hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3,
+                "intermediate_size": 768, "layer_norm_eps": 1e-12},
+    "llama": {"vocab_size": VOCABULARY, "hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 5, "num_attention_heads": 4,
+              "num_key_value_heads": 4, "max_position_embeddings": 1024, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
+              "rope_scaling": None, "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2},
+}
+EYES = ("visual_encoder.", "ln_vision.", "query_tokens", "Qformer.")
+
+
+class Recipe:
+    """The stages; each is a method, run in the order of STAGES."""
+
+    STAGES = ("vision", "tokenizer", "language", "joint", "projection", "export")
+
+    def __init__(self, work: Path, folder: Path | None, log):
+        self.work, self.folder, self.log = work, folder, log
+
+    def new_model(self) -> MiniGpt4:
+        torch.manual_seed(SEED)
+        model = MiniGpt4(CONFIG)
+        initialise(model)
+        return model
+
+    def load(self, name: str) -> dict:
+        return torch.load(self.work / name, weights_only=True)
+
+    def prompts(self) -> Prompts:
+        return Prompts((self.work / "tokenizer.model").read_bytes())
+
+    def model_of(self, *names: str) -> MiniGpt4:
+        model = self.new_model()
+        for name in names:
+            model.load_state_dict(self.load(name)["model"], strict=False)
+        return model
+
+    def vision(self) -> None:
+        model = self.new_model()
+        heads = stage_vision.train(model, steps=1000, size=96, seed=SEED + 1, log=self.log)
+        torch.save({"model": part_of(model, EYES), "heads": heads}, self.work / "vision.pt")
+
+    def tokenizer(self) -> None:
+        (self.work / "tokenizer.model").write_bytes(train_tokenizer(VOCABULARY, SEED))
+
+    def language(self) -> None:
+        model = self.new_model()
+        symbols = stage_language.train(model, self.prompts(), steps=1000, budget=4200, seed=SEED + 2, log=self.log)
+        torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "language.pt")
+
+    def joint(self) -> None:
+        model = self.model_of("vision.pt", "language.pt")
+        symbols = stage_language.Symbols(CONFIG["llama"]["hidden_size"])
+        symbols.load_state_dict(self.load("language.pt")["symbols"])
+        stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps=400, images=48, budget=2000,
+                               seed=SEED + 3, log=self.log)
+        torch.save({"model": model.state_dict()}, self.work / "joint.pt")
+
+    def projection(self) -> None:
+        model = self.model_of("joint.pt")
+        stage_joint.train_projection(model, self.prompts(), steps=(300, 300), images=4000, seed=SEED + 4, log=self.log)
+        torch.save({"model": model.state_dict()}, self.work / "projection.pt")
+
+    def export(self) -> None:
+        if self.folder is None:
+            raise SystemExit("export needs --out, the model folder to write")
+        save_folder(self.model_of("projection.pt"), self.folder, (self.work / "tokenizer.model").read_bytes())
+
+
+def part_of(model: MiniGpt4, prefixes: tuple[str, ...]) -> dict:
+    return {name: value for name, value in model.state_dict().items() if name.startswith(prefixes)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*", help=f"which of {', '.join(Recipe.STAGES)}; all in this order if none is named")
+    parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--out", type=Path, help="model folder that export writes")
+    options = parser.parse_args()
+    unknown = set(options.stages) - set(Recipe.STAGES)
+    if unknown:
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}")
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for stage in options.stages or Recipe.STAGES:
+        with open(options.work / f"{stage}.log", "w") as out:
+            def log(line: str) -> None:
+                print(time.strftime("%H:%M:%S"), line, file=out, flush=True)
+                print(line, flush=True)
+            getattr(Recipe(options.work, options.out, log), stage)()
+
+
+if __name__ == "__main__":
+    main()
