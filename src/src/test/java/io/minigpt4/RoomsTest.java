@@ -77,7 +77,9 @@ class RoomsTest {
         .check(ENGINE);
   }
 
-  /** Class files too new for the importer would be skipped, and every rule hold for want of them. */
+  /**
+   * Class files too new for the importer would be skipped, and every rule hold for want of them.
+   */
   @Test
   void classesAreRead() {
     assertThat(ENGINE.stream().map(JavaClass::getName))
