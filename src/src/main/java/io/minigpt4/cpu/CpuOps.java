@@ -1,0 +1,520 @@
+package io.minigpt4.cpu;
+
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.Workspace;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@link Ops} on the processor, float32 arithmetic on all cores. This class checks arguments; what
+ * it calls works on raw addresses.
+ */
+public final class CpuOps implements Ops {
+  /** Elements that {@link #read} and {@link #write} convert at a time. */
+  private static final long CONVERSION_STEP = 1 << 16;
+
+  private final Kernels kernels;
+  private final Team team;
+  private final Arena arena = Arena.ofShared();
+  private final CpuWorkspace workspace = new CpuWorkspace();
+  private final Linear linear;
+  private final Attention attention;
+  private final Rope rope;
+  private final RowWork rowWork;
+  private final List<Scratch> converted = new ArrayList<>();
+  private final Scratch patches = new Scratch();
+
+  private CpuOps(Kernels kernels, int threads) {
+    this.kernels = kernels;
+    this.team = new Team(threads);
+    this.linear = new Linear(kernels, team);
+    this.attention = new Attention(kernels, team);
+    this.rope = new Rope(kernels, team);
+    this.rowWork = new RowWork(kernels, team);
+    for (int i = 0; i < 2; i++) {
+      converted.add(new Scratch());
+    }
+  }
+
+  /**
+   * The fastest implementation that this JVM can run.
+   *
+   * @param threads how many threads compute, the caller included; 0 for all processors
+   */
+  public static CpuOps create(int threads) {
+    return create(threads, new ScalarKernels());
+  }
+
+  static CpuOps create(int threads, Kernels kernels) {
+    if (threads < 0) {
+      throw new IllegalArgumentException("threads must not be negative: " + threads);
+    }
+    int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
+    return new CpuOps(kernels, count);
+  }
+
+  @Override
+  public String device() {
+    return "cpu, " + team.size() + (team.size() == 1 ? " thread, " : " threads, ") + kernels.name();
+  }
+
+  @Override
+  public DType activation() {
+    return DType.F32;
+  }
+
+  @Override
+  public Workspace workspace() {
+    return workspace;
+  }
+
+  // ---- memory
+
+  @Override
+  public Tensor allocate(DType dtype, long... shape) {
+    long bytes = Math.multiplyExact(Tensor.elements(shape), dtype.bytes());
+    return Tensor.of(dtype, arena.allocate(bytes, 64), shape);
+  }
+
+  @Override
+  public Tensor load(Tensor host) {
+    if (!host.segment().isNative()) {
+      Tensor copy = allocate(host.dtype(), host.shape());
+      MemorySegment.copy(host.segment(), 0, copy.segment(), 0, copy.segment().byteSize());
+      return copy;
+    }
+    return host;
+  }
+
+  @Override
+  public void copy(Tensor from, Tensor to) {
+    if (from.dtype() != to.dtype() || from.elements() != to.elements()) {
+      throw new IllegalArgumentException("cannot copy " + from + " to " + to);
+    }
+    Checks.dense(from, "from");
+    Checks.dense(to, "to");
+    Memory.copy(Checks.address(from), Checks.address(to), from.elements() * from.dtype().bytes());
+  }
+
+  @Override
+  public void write(MemorySegment from, Tensor to) {
+    Checks.dense(to, "to");
+    Checks.holds(from, to);
+    long address = Checks.address(to);
+    DType type = to.dtype();
+    long count = to.elements();
+    for (long i = 0; i < count; i += CONVERSION_STEP) {
+      int n = (int) Math.min(CONVERSION_STEP, count - i);
+      if (from.isNative()) {
+        kernels.fromFloat(type, from.address() + 4 * i, address + i * type.bytes(), n);
+      } else {
+        long copy = patches.floats(n);
+        MemorySegment.copy(from, 4 * i, Memory.ALL, copy, 4L * n);
+        kernels.fromFloat(type, copy, address + i * type.bytes(), n);
+      }
+    }
+  }
+
+  @Override
+  public void read(Tensor from, MemorySegment to) {
+    Checks.dense(from, "from");
+    Checks.holds(to, from);
+    long address = Checks.address(from);
+    DType type = from.dtype();
+    long count = from.elements();
+    for (long i = 0; i < count; i += CONVERSION_STEP) {
+      int n = (int) Math.min(CONVERSION_STEP, count - i);
+      if (to.isNative()) {
+        kernels.toFloat(type, address + i * type.bytes(), to.address() + 4 * i, n);
+      } else {
+        long copy = patches.floats(n);
+        kernels.toFloat(type, address + i * type.bytes(), copy, n);
+        MemorySegment.copy(Memory.ALL, copy, to, 4 * i, 4L * n);
+      }
+    }
+  }
+
+  /**
+   * Address of a vector's elements as floats; a copy in slot {@code slot} if it is of half width.
+   */
+  private long floats(Tensor vector, int slot) {
+    if (vector.dtype() == DType.F32) {
+      return Checks.address(vector);
+    }
+    long to = converted.get(slot).floats(vector.elements());
+    kernels.toFloat(vector.dtype(), Checks.address(vector), to, (int) vector.elements());
+    return to;
+  }
+
+  // ---- linear layers
+
+  @Override
+  public void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
+    multiply(x, weight, bias, out, false);
+  }
+
+  @Override
+  public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor out) {
+    multiply(x, weight, bias, out, true);
+  }
+
+  private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
+    Checks.activation(x, "x");
+    Checks.activation(out, "out");
+    Checks.weight(weight, "weight");
+    if (weight.width() != x.width() || out.width() != weight.rows() || out.rows() != x.rows()) {
+      throw new IllegalArgumentException(
+          "linear: x " + x + " and weight " + weight + " do not give out " + out);
+    }
+    if (bias != null) {
+      Checks.vector(bias, weight.rows(), "bias");
+    }
+    int n = Math.toIntExact(weight.rows());
+    int k = Math.toIntExact(weight.width());
+    long biasAddress = bias == null ? 0 : floats(bias, 0);
+    linear.weights(weight.dtype(), Checks.address(weight), n, k, biasAddress);
+    linear.run(
+        Checks.address(x),
+        x.rowStride(),
+        Math.toIntExact(x.rows()),
+        gelu,
+        Checks.address(out),
+        out.rowStride());
+  }
+
+  // ---- norms
+
+  @Override
+  public void layerNorm(Tensor x, Tensor weight, Tensor bias, float eps, Tensor out) {
+    norm(x, null, weight, bias, eps, out);
+  }
+
+  @Override
+  public void addLayerNorm(
+      Tensor x, Tensor delta, Tensor weight, Tensor bias, float eps, Tensor out) {
+    norm(x, delta, weight, bias, eps, out);
+  }
+
+  @Override
+  public void rmsNorm(Tensor x, Tensor weight, float eps, Tensor out) {
+    norm(x, null, weight, null, eps, out);
+  }
+
+  @Override
+  public void addRmsNorm(Tensor x, Tensor delta, Tensor weight, float eps, Tensor out) {
+    norm(x, delta, weight, null, eps, out);
+  }
+
+  private void norm(
+      Tensor x,
+      @Nullable Tensor delta,
+      Tensor weight,
+      @Nullable Tensor bias,
+      float eps,
+      Tensor out) {
+    Checks.sameRows(x, out, "out");
+    Checks.vector(weight, x.width(), "weight");
+    if (bias != null) {
+      Checks.vector(bias, x.width(), "bias");
+    }
+    if (delta != null) {
+      Checks.sameRows(x, delta, "delta");
+    }
+    if (x.elements() == 0) {
+      return;
+    }
+    rowWork.operands(
+        Checks.address(x),
+        x.rowStride(),
+        delta == null ? 0 : Checks.address(delta),
+        delta == null ? 0 : delta.rowStride(),
+        Math.toIntExact(x.rows()),
+        Math.toIntExact(x.width()));
+    rowWork.result(Checks.address(out), out.rowStride());
+    rowWork.norm(floats(weight, 0), bias == null ? 0 : floats(bias, 1), eps);
+  }
+
+  // ---- element-wise
+
+  @Override
+  public void add(Tensor x, Tensor delta) {
+    Checks.dense(x, "x");
+    Checks.dense(delta, "delta");
+    Checks.sameRows(x, delta, "delta");
+    rowWork.operands(
+        Checks.address(x),
+        x.rowStride(),
+        Checks.address(delta),
+        delta.rowStride(),
+        Math.toIntExact(x.rows()),
+        Math.toIntExact(x.width()));
+    rowWork.run(RowWork.Kind.ADD);
+  }
+
+  @Override
+  public void siluMul(Tensor gate, Tensor up, Tensor out) {
+    Checks.sameRows(gate, up, "up");
+    Checks.sameRows(gate, out, "out");
+    rowWork.operands(
+        Checks.address(gate),
+        gate.rowStride(),
+        Checks.address(up),
+        up.rowStride(),
+        Math.toIntExact(gate.rows()),
+        Math.toIntExact(gate.width()));
+    rowWork.result(Checks.address(out), out.rowStride());
+    rowWork.run(RowWork.Kind.SILU_MUL);
+  }
+
+  // ---- attention
+
+  @Override
+  public void attention(
+      Tensor q, Tensor k, Tensor v, int batch, int heads, float scale, Tensor out) {
+    Checks.sameRows(q, out, "out");
+    Checks.sameRows(k, v, "v");
+    if (heads <= 0
+        || batch <= 0
+        || q.width() % heads != 0
+        || k.width() != q.width()
+        || q.rows() % batch != 0
+        || k.rows() % batch != 0
+        || k.rows() == 0) {
+      throw new IllegalArgumentException(
+          "attention: q " + q + " and k " + k + " do not fit " + batch + " × " + heads + " heads");
+    }
+    if (q.elements() == 0) {
+      return;
+    }
+    int headDim = Math.toIntExact(q.width() / heads);
+    attention.queries(
+        Checks.address(q), q.rowStride(), heads, headDim, Checks.address(out), out.rowStride());
+    attention.full(
+        Checks.address(k),
+        k.rowStride(),
+        Checks.address(v),
+        v.rowStride(),
+        batch,
+        Math.toIntExact(q.rows() / batch),
+        Math.toIntExact(k.rows() / batch),
+        scale);
+  }
+
+  @Override
+  public void ropeAppend(
+      Tensor q, Tensor k, Tensor v, Batch batch, int layer, Tensor inverseFrequencies) {
+    if (batch.size() == 0) {
+      return;
+    }
+    KvCache.Pool pool = Checks.pool(batch, q, layer);
+    Checks.activation(k, "k");
+    Checks.sameRows(k, v, "v");
+    if (k.width() != (long) pool.kvHeads() * pool.headDim() || k.rows() != q.rows()) {
+      throw new IllegalArgumentException(
+          "ropeAppend: k "
+              + k
+              + " does not fit q "
+              + q
+              + " and a cache of "
+              + pool.kvHeads()
+              + " × "
+              + pool.headDim());
+    }
+    Checks.activation(inverseFrequencies, "inverseFrequencies");
+    Checks.vector(inverseFrequencies, pool.headDim() / 2, "inverseFrequencies");
+    if (pool.headDim() % 2 != 0) {
+      throw new IllegalArgumentException("RoPE needs an even head width, not " + pool.headDim());
+    }
+    int heads = (int) (q.width() / pool.headDim());
+    rope.queries(Checks.address(q), q.rowStride(), heads, pool.headDim());
+    rope.keysAndValues(
+        Checks.address(k), k.rowStride(), Checks.address(v), v.rowStride(), pool.kvHeads());
+    rope.run(batch, layer, Checks.address(inverseFrequencies));
+  }
+
+  @Override
+  public void causalAttention(Tensor q, Batch batch, int layer, Tensor out) {
+    if (batch.size() == 0) {
+      return;
+    }
+    KvCache.Pool pool = Checks.pool(batch, q, layer);
+    Checks.sameRows(q, out, "out");
+    int heads = (int) (q.width() / pool.headDim());
+    attention.queries(
+        Checks.address(q),
+        q.rowStride(),
+        heads,
+        pool.headDim(),
+        Checks.address(out),
+        out.rowStride());
+    attention.causal(batch, layer);
+  }
+
+  // ---- inputs
+
+  @Override
+  public void embed(Tensor table, int[] ids, int count, @Nullable Tensor imageRows, Tensor out) {
+    Checks.weight(table, "table");
+    Checks.activation(out, "out");
+    if (out.width() != table.width() || out.rows() < count || count > ids.length) {
+      throw new IllegalArgumentException(
+          "embed: " + count + " rows of " + table + " do not fit " + out);
+    }
+    if (imageRows != null) {
+      Checks.activation(imageRows, "imageRows");
+      if (imageRows.width() != table.width()) {
+        throw new IllegalArgumentException(
+            "embed: image rows " + imageRows + " beside table " + table);
+      }
+    }
+    int width = Math.toIntExact(table.width());
+    for (int i = 0; i < count; i++) {
+      long to = Checks.address(out) + 4L * i * out.rowStride();
+      int id = ids[i];
+      if (id >= 0) {
+        if (id >= table.rows()) {
+          throw new IndexOutOfBoundsException("id " + id + " of " + table);
+        }
+        long from = Checks.address(table) + (long) id * width * table.dtype().bytes();
+        kernels.toFloat(table.dtype(), from, to, width);
+      } else {
+        if (imageRows == null || ~id >= imageRows.rows()) {
+          throw new IndexOutOfBoundsException("image row " + ~id + " of " + imageRows);
+        }
+        long from = Checks.address(imageRows) + 4L * ~id * imageRows.rowStride();
+        Memory.copy(from, to, 4L * width);
+      }
+    }
+  }
+
+  @Override
+  public void patchEmbed(
+      Tensor pixels, Tensor weight, Tensor bias, Tensor cls, Tensor position, Tensor out) {
+    Checks.activation(pixels, "pixels");
+    Checks.dense(pixels, "pixels");
+    Checks.weight(weight, "weight");
+    Checks.activation(out, "out");
+    Checks.dense(out, "out");
+    if (pixels.rank() != 4 || weight.rank() != 4 || pixels.dim(1) != weight.dim(1)) {
+      throw new IllegalArgumentException("patchEmbed: pixels " + pixels + ", weight " + weight);
+    }
+    int size = Math.toIntExact(pixels.dim(3));
+    int patch = Math.toIntExact(weight.dim(3));
+    int channels = Math.toIntExact(pixels.dim(1));
+    int width = Math.toIntExact(weight.dim(0));
+    int images = Math.toIntExact(pixels.dim(0));
+    int grid = size / patch;
+    int tokens = grid * grid + 1;
+    if (size % patch != 0
+        || pixels.dim(2) != size
+        || weight.dim(2) != patch
+        || out.width() != width
+        || out.rows() != (long) images * tokens
+        || position.elements() != (long) tokens * width) {
+      throw new IllegalArgumentException(
+          "patchEmbed: pixels "
+              + pixels
+              + ", weight "
+              + weight
+              + ", position "
+              + position
+              + " do not give out "
+              + out);
+    }
+    Checks.vector(bias, width, "bias");
+    Checks.vector(cls, width, "cls");
+    Checks.weight(position, "position");
+    long columns = patches.floats((long) grid * grid * channels * patch * patch);
+    int depth = channels * patch * patch;
+    long biasAddress = floats(bias, 0);
+    linear.weights(weight.dtype(), Checks.address(weight), width, depth, biasAddress);
+    for (int image = 0; image < images; image++) {
+      long from = Checks.address(pixels) + 4L * image * channels * size * size;
+      gatherPatches(from, columns, channels, size, patch);
+      long to = Checks.address(out) + 4L * image * tokens * width;
+      linear.run(columns, depth, grid * grid, false, to + 4L * width, width);
+    }
+    long clsAddress = floats(cls, 0);
+    long positions = floats(position, 1);
+    for (int image = 0; image < images; image++) {
+      long to = Checks.address(out) + 4L * image * tokens * width;
+      Memory.copy(clsAddress, to, 4L * width);
+      kernels.add(to, positions, tokens * width);
+    }
+  }
+
+  /** Lays out patches as rows [channel, y, x], the order of a convolution's weights. */
+  private static void gatherPatches(long image, long to, int channels, int size, int patch) {
+    int grid = size / patch;
+    long target = to;
+    for (int row = 0; row < grid; row++) {
+      for (int column = 0; column < grid; column++) {
+        for (int line = 0; line < channels * patch; line++) {
+          int channel = line / patch;
+          long y = (long) row * patch + line % patch;
+          long from = image + 4 * ((channel * (long) size + y) * size + (long) column * patch);
+          Memory.copy(from, target, 4L * patch);
+          target += 4L * patch;
+        }
+      }
+    }
+  }
+
+  @Override
+  public void repeat(Tensor rows, int times, Tensor out) {
+    Checks.weight(rows, "rows");
+    Checks.activation(out, "out");
+    Checks.dense(out, "out");
+    if (out.width() != rows.width() || out.rows() != rows.rows() * times) {
+      throw new IllegalArgumentException(
+          "repeat: " + times + " times " + rows + " do not give out " + out);
+    }
+    int elements = Math.toIntExact(rows.elements());
+    for (int i = 0; i < times; i++) {
+      long to = Checks.address(out) + 4L * elements * i;
+      kernels.toFloat(rows.dtype(), Checks.address(rows), to, elements);
+    }
+  }
+
+  @Override
+  public void gather(Tensor x, int[] indices, int count, Tensor out) {
+    Checks.dense(x, "x");
+    Checks.dense(out, "out");
+    if (x.dtype() != out.dtype()
+        || x.width() != out.width()
+        || count > indices.length
+        || out.rows() < count) {
+      throw new IllegalArgumentException(
+          "gather: " + count + " rows of " + x + " do not fit " + out);
+    }
+    long bytes = x.width() * x.dtype().bytes();
+    for (int i = 0; i < count; i++) {
+      if (indices[i] < 0 || indices[i] >= x.rows()) {
+        throw new IndexOutOfBoundsException("row " + indices[i] + " of " + x);
+      }
+      long from = Checks.address(x) + indices[i] * bytes;
+      Memory.copy(from, Checks.address(out) + i * bytes, bytes);
+    }
+  }
+
+  @Override
+  public void close() {
+    team.close();
+    linear.close();
+    attention.close();
+    rope.close();
+    patches.close();
+    for (Scratch s : converted) {
+      s.close();
+    }
+    workspace.close();
+    arena.close();
+  }
+}

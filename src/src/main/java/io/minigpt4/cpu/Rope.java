@@ -1,0 +1,147 @@
+package io.minigpt4.cpu;
+
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.KvCache;
+
+/**
+ * Rotary position embedding (Su et al. 2021) in the rotate-half form, together with the append to
+ * the cache. Cosines and sines are computed once per position and kept: the angle is rounded to
+ * float32 before its cosine is taken, as the published implementation does.
+ */
+final class Rope implements Team.Task, AutoCloseable {
+  /** Elements below which waking other threads costs more than it brings. */
+  private static final int SERIAL_ELEMENTS = 1 << 15;
+
+  private static final int FIRST_POSITIONS = 256;
+
+  private final Kernels kernels;
+  private final Team team;
+  private Scratch table = new Scratch();
+  private float[] frequencies = {};
+
+  /** Positions in the table, each [half] cosines and [half] sines. */
+  private int positions;
+
+  private long q;
+  private long qStride;
+  private int heads;
+  private long k;
+  private long kStride;
+  private long v;
+  private long vStride;
+  private int kvHeads;
+  private int headDim;
+  private int layer;
+  private Batch batch = new Batch(0);
+  private long angles;
+
+  Rope(Kernels kernels, Team team) {
+    this.kernels = kernels;
+    this.team = team;
+  }
+
+  /** Sets the queries [rows, heads · headDim], rotated in place. */
+  void queries(long qAddress, long qRows, int headCount, int headWidth) {
+    q = qAddress;
+    qStride = qRows;
+    heads = headCount;
+    headDim = headWidth;
+  }
+
+  /** Sets keys and values [rows, kvHeads · headDim]; the keys are rotated in place. */
+  void keysAndValues(long kAddress, long kRows, long vAddress, long vRows, int headCount) {
+    k = kAddress;
+    kStride = kRows;
+    v = vAddress;
+    vStride = vRows;
+    kvHeads = headCount;
+  }
+
+  /** Rotates and appends; {@code inverseFrequencies} [headDim / 2]. */
+  void run(Batch rows, int layerIndex, long inverseFrequencies) {
+    batch = rows;
+    layer = layerIndex;
+    int last = 0;
+    for (int i = 0; i < rows.size(); i++) {
+      last = Math.max(last, rows.past(i) + rows.rows(i));
+    }
+    prepare(inverseFrequencies, last);
+    int items = rows.totalRows();
+    if ((long) items * (heads + 2 * kvHeads) * headDim < SERIAL_ELEMENTS) {
+      for (int i = 0; i < items; i++) {
+        run(i, 0);
+      }
+    } else {
+      team.run(this, items);
+    }
+  }
+
+  /** Makes the table hold these frequencies up to position {@code length} (exclusive). */
+  private void prepare(long inverseFrequencies, int length) {
+    int half = headDim / 2;
+    boolean same = frequencies.length == half;
+    for (int i = 0; i < half && same; i++) {
+      same = frequencies[i] == Memory.getFloat(inverseFrequencies + 4L * i);
+    }
+    if (same && length <= positions) {
+      return;
+    }
+    frequencies = new float[half];
+    for (int i = 0; i < half; i++) {
+      frequencies[i] = Memory.getFloat(inverseFrequencies + 4L * i);
+    }
+    int from = same ? positions : 0;
+    positions = Math.max(FIRST_POSITIONS, Math.max(length, same ? 2 * positions : 0));
+    Scratch larger = new Scratch();
+    angles = larger.floats((long) positions * headDim);
+    if (from > 0) {
+      Memory.copy(table.floats(0), angles, 4L * from * headDim);
+    }
+    table.close();
+    table = larger;
+    for (int position = from; position < positions; position++) {
+      long row = angles + 4L * position * headDim;
+      for (int i = 0; i < half; i++) {
+        float angle = position * frequencies[i];
+        Memory.setFloat(row + 4L * i, (float) Math.cos(angle));
+        Memory.setFloat(row + 4L * (half + i), (float) Math.sin(angle));
+      }
+    }
+  }
+
+  /** One row of the batch. */
+  @Override
+  public void run(int item, int worker) {
+    int sequence = 0;
+    while (batch.start(sequence) + batch.rows(sequence) <= item) {
+      sequence++;
+    }
+    int position = batch.past(sequence) + item - batch.start(sequence);
+    int half = headDim / 2;
+    long cos = angles + 4L * position * headDim;
+    long sin = cos + 4L * half;
+    for (int h = 0; h < heads; h++) {
+      kernels.rotate(q + 4 * (item * qStride + (long) h * headDim), cos, sin, half);
+    }
+    KvCache cache = batch.cache(sequence);
+    KvCache.Pool pool = cache.pool();
+    DType type = pool.dtype();
+    long page = cache.page(position).address();
+    int slot = position % KvCache.Pool.PAGE;
+    for (int h = 0; h < kvHeads; h++) {
+      long key = k + 4 * (item * kStride + (long) h * headDim);
+      long value = v + 4 * (item * vStride + (long) h * headDim);
+      long place = ((long) h * KvCache.Pool.PAGE + slot) * headDim;
+      kernels.rotate(key, cos, sin, half);
+      kernels.fromFloat(type, key, page + (pool.keyOffset(layer) + place) * type.bytes(), headDim);
+      kernels.fromFloat(
+          type, value, page + (pool.valueOffset(layer) + place) * type.bytes(), headDim);
+    }
+  }
+
+  @Override
+  public void close() {
+    table.close();
+  }
+}

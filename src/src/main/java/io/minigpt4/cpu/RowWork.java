@@ -1,0 +1,99 @@
+package io.minigpt4.cpu;
+
+/** Row-wise and element-wise operations, shared out by rows. */
+final class RowWork implements Team.Task {
+  /** What is done to each row. */
+  enum Kind {
+    LAYER_NORM,
+    RMS_NORM,
+    ADD,
+    SILU_MUL
+  }
+
+  /** Elements below which waking other threads costs more than it brings. */
+  private static final long SERIAL_ELEMENTS = 1 << 15;
+
+  private final Kernels kernels;
+  private final Team team;
+
+  private Kind kind = Kind.ADD;
+  private long x;
+  private long xStride;
+  private long y;
+  private long yStride;
+  private long out;
+  private long outStride;
+  private int rows;
+  private int width;
+  private long weight;
+  private long bias;
+  private float eps;
+  private int rowsPerItem;
+
+  RowWork(Kernels kernels, Team team) {
+    this.kernels = kernels;
+    this.team = team;
+  }
+
+  /**
+   * Sets the operands: x [rows, width] and a second one, y. Norms add y to x first, unless it is 0.
+   */
+  void operands(long xAddress, long xRows, long yAddress, long yRows, int rowCount, int rowWidth) {
+    x = xAddress;
+    xStride = xRows;
+    y = yAddress;
+    yStride = yRows;
+    rows = rowCount;
+    width = rowWidth;
+  }
+
+  /** Sets where the result goes; {@link Kind#ADD} works in place. */
+  void result(long address, long stride) {
+    out = address;
+    outStride = stride;
+  }
+
+  /** Normalises; a bias of 0 means RMSNorm. */
+  void norm(long weightAddress, long biasAddress, float epsilon) {
+    weight = weightAddress;
+    bias = biasAddress;
+    eps = epsilon;
+    run(biasAddress == 0 ? Kind.RMS_NORM : Kind.LAYER_NORM);
+  }
+
+  /** Does it. */
+  void run(Kind what) {
+    kind = what;
+    if ((long) rows * width < SERIAL_ELEMENTS) {
+      rowsPerItem = rows;
+      run(0, 0);
+    } else {
+      rowsPerItem = Math.max(1, (rows + 4 * team.size() - 1) / (4 * team.size()));
+      team.run(this, (rows + rowsPerItem - 1) / rowsPerItem);
+    }
+  }
+
+  @Override
+  public void run(int item, int worker) {
+    int end = Math.min(rows, (item + 1) * rowsPerItem);
+    for (int row = item * rowsPerItem; row < end; row++) {
+      long xRow = x + 4L * row * xStride;
+      long yRow = y + 4L * row * yStride;
+      long outRow = out + 4L * row * outStride;
+      switch (kind) {
+        case ADD -> kernels.add(xRow, yRow, width);
+        case SILU_MUL -> kernels.siluMul(xRow, yRow, outRow, width);
+        case LAYER_NORM, RMS_NORM -> {
+          if (y != 0) {
+            kernels.add(xRow, yRow, width);
+          }
+          if (kind == Kind.RMS_NORM) {
+            kernels.rmsNorm(xRow, weight, eps, outRow, width);
+          } else {
+            kernels.layerNorm(xRow, weight, bias, eps, outRow, width);
+          }
+        }
+      }
+    }
+  }
+}

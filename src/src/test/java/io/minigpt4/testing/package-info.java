@@ -1,5 +1,0 @@
-/** What several rooms' tests share. */
-@NullMarked
-package io.minigpt4.testing;
-
-import org.jspecify.annotations.NullMarked;
