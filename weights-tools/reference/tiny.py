@@ -130,7 +130,7 @@ def llama(seed: int, size: dict, vocabulary: int, tied: bool = False) -> Ordered
     state["model.norm.weight"] = draw.normal(hidden, std=0.2, mean=1.0)
     if not tied:
         state["lm_head.weight"] = draw.matrix(vocabulary, hidden, gain=2.5)
-        state["lm_head.weight"][2] *= 1.6  # so that eos is among the likely tokens now and then
+        state["lm_head.weight"][2] *= 1.8  # so that eos is among the likely tokens now and then
     return state
 
 

@@ -70,7 +70,7 @@ public final class SafeTensors implements Checkpoint {
    * @param arena owns {@code file}; closed by {@link #close}, but not when this method throws
    * @throws UserException if it is truncated or malformed
    */
-  static SafeTensors of(String where, Arena arena, MemorySegment file) {
+  public static SafeTensors of(String where, Arena arena, MemorySegment file) {
     return new SafeTensors(where, arena, file);
   }
 

@@ -1,0 +1,16 @@
+package io.minigpt4.model;
+
+/** Hears how far loading a model is. */
+@FunctionalInterface
+public interface LoadListener {
+  /** Nobody listens. */
+  LoadListener NONE = (done, total) -> {};
+
+  /**
+   * Called now and then, by the thread that loads.
+   *
+   * @param done bytes of weights that are in memory
+   * @param total bytes of all weights
+   */
+  void loaded(long done, long total);
+}

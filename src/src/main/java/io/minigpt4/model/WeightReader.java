@@ -1,0 +1,84 @@
+package io.minigpt4.model;
+
+import io.minigpt4.checkpoint.Checkpoint;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+
+/**
+ * Takes the weights of one part of the model out of a checkpoint: sees that each is there with the
+ * expected shape and of a floating-point type, and hands it to the device.
+ */
+final class WeightReader {
+  /** In an expected shape: any size. */
+  static final long ANY = -1;
+
+  private final Checkpoint checkpoint;
+  private final String prefix;
+  private final Ops ops;
+
+  /**
+   * @param prefix put before every name, e.g. {@code visual_encoder.}
+   */
+  WeightReader(Checkpoint checkpoint, String prefix, Ops ops) {
+    this.checkpoint = checkpoint;
+    this.prefix = prefix;
+    this.ops = ops;
+  }
+
+  /** The same checkpoint with more before every name. */
+  WeightReader within(String child) {
+    return new WeightReader(checkpoint, prefix + child, ops);
+  }
+
+  Ops ops() {
+    return ops;
+  }
+
+  boolean has(String name) {
+    return checkpoint.contains(prefix + name);
+  }
+
+  /**
+   * A weight on the device.
+   *
+   * @param shape its dimensions; {@link #ANY} where the tensor decides
+   * @throws UserException if it is missing, has another shape or is not of a floating-point type
+   */
+  Tensor get(String name, long... shape) {
+    Tensor host = host(name, shape);
+    return host.dtype() == DType.F64
+        ? HostFloats.toDevice(HostFloats.of(host), ops, host.shape())
+        : ops.load(host);
+  }
+
+  /** The elements of a small weight, for work on the host. */
+  float[] floats(String name, long... shape) {
+    return HostFloats.of(host(name, shape));
+  }
+
+  /** A dimension of a weight that must have so many of them. */
+  long dimension(String name, int rank, int i) {
+    long[] shape = checkpoint.shape(prefix + name);
+    if (shape.length != rank) {
+      throw problem(name, "has " + shape.length + " dimensions where " + rank + " are expected");
+    }
+    return shape[i];
+  }
+
+  /** The complaint about a weight, in the form {@code tensor 'name' in file …}. */
+  UserException problem(String name, String what) {
+    String full = prefix + name;
+    return new UserException("tensor '" + full + "' in " + checkpoint.source(full) + " " + what);
+  }
+
+  private Tensor host(String name, long... shape) {
+    Tensor tensor = checkpoint.require(prefix + name, shape);
+    if (!tensor.dtype().isFloating()) {
+      throw problem(
+          name, "is of type " + tensor.dtype() + " where a floating-point type is expected");
+    }
+    return tensor;
+  }
+}

@@ -1,0 +1,5 @@
+/** What several rooms' tests share. */
+@NullMarked
+package io.minigpt4.testing;
+
+import org.jspecify.annotations.NullMarked;
