@@ -15,6 +15,7 @@ PROMPTS = [
 FOLDERS = ["llama_sharded_safetensors", "llama_legacy_bin", "llama_bfloat16_bin", "llama_float32_safetensors", "llama_linear_rope_tied"]
 POSITIONS = [0, 1, 2, 7, 15, 16, 17, 63, 64, 127, 199]
 STEPS = 6
+LARGER = 70
 
 
 def make(out: Path) -> None:
@@ -38,8 +39,20 @@ def image_path(out: Path, model) -> dict:
         images[name] = stages["projected"]
         kept = stages if name == "picture" else {"pixels": stages["pixels"], "projected": stages["projected"]}
         tensors |= {f"{name}/{stage}": tensor for stage, tensor in kept.items()}
+    tensors |= larger_grid(model, files["picture"])
     write_tensors(out / "image_path.safetensors", tensors)
     return images
+
+
+def larger_grid(model, picture: Path) -> dict:
+    """The picture at LARGER pixels: the vision model brings its 4×4 positions to 5×5 by itself."""
+    size = model.image_size
+    model.image_size = LARGER
+    pixels = model.pixels(picture)
+    model.image_size = size
+    stages = model.image_path(pixels, interpolate_pos_encoding=True)
+    kept = ["pixels", "vision.embeddings", "ln_vision", "projected"]
+    return {f"picture at {LARGER}/{stage}": stages[stage] for stage in kept}
 
 
 def prefill_and_decode(out: Path, model, images: dict) -> None:

@@ -1,7 +1,9 @@
 """Writes the tiny model's files."""
 
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import tiny
@@ -68,9 +70,25 @@ def pickles(out: Path) -> None:
     tiny.save_torch(odd, out / "odd_tensors_legacy.pth", legacy=True)
     plain = {name: value for name, value in odd.items() if name != "nested"}
     write_tensors(out / "odd_tensors.safetensors", plain | {"nested.inner.weight": odd["nested"]["inner"]["weight"]})
+    tiny.save_torch(odd, out / "odd_tensors_protocol_4.pth", protocol=4)
+    words = {"float32": odd["float32"], "int32": odd["int32"]}
+    tiny.save_torch(words, out / "big_endian.pth")
+    swap_byte_order(out / "big_endian.pth")
     for legacy in [False, True]:
         name = "refused_legacy.pth" if legacy else "refused.pth"
         tiny.save_torch({"weight": torch.ones(2), "trap": Trap()}, out / name, legacy=legacy)
+
+
+def swap_byte_order(path: Path) -> None:
+    """Turns a file whose storages are all of four-byte elements into what a big-endian machine writes."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in entries.items():
+            if "/data/" in name:
+                raw = np.frombuffer(raw, "<u4").byteswap().tobytes()
+            archive.writestr(zipfile.ZipInfo(name), b"big" if name.endswith("/byteorder") else raw)
+    assert torch.equal(torch.load(path)["int32"], tiny.odd_tensors()["int32"])
 
 
 class Trap:

@@ -127,18 +127,15 @@ class MiniGpt4:
         self.projection = projection_model(tiny_folder)
         self.llama = llama_model(tiny_folder / "vicuna")
         self.tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(tiny_folder / "vicuna" / "tokenizer.model"))
-        self.evaluate = transforms.Compose(
-            [
-                transforms.Resize((tiny.IMAGE, tiny.IMAGE), interpolation=transforms.InterpolationMode.BICUBIC),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
+        self.image_size = tiny.IMAGE
 
     def pixels(self, picture: Path) -> torch.Tensor:
-        return self.evaluate(Image.open(picture).convert("RGB"))[None]
+        """MiniGPT-4's evaluation transform, [1, 3, size, size]."""
+        size = (self.image_size, self.image_size)
+        steps = [transforms.Resize(size, transforms.InterpolationMode.BICUBIC), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
+        return transforms.Compose(steps)(Image.open(picture).convert("RGB"))[None]
 
-    def image_path(self, pixels: torch.Tensor) -> dict:
+    def image_path(self, pixels: torch.Tensor, **vision_options) -> dict:
         """Every stage from pixels to rows for the LLaMA, by name; no batch dimension in the results."""
         seen = {"pixels": pixels}
         hooks = [self.vision.embeddings.register_forward_hook(keep(seen, "vision.embeddings"))]
@@ -147,7 +144,7 @@ class MiniGpt4:
         hooks.append(self.qformer.layernorm.register_forward_hook(keep(seen, "qformer.embeddings")))
         for n, layer in enumerate(self.qformer.encoder.layer):
             hooks.append(layer.register_forward_hook(keep(seen, f"qformer.layer.{n}")))
-        features = self.vision(pixel_values=pixels).last_hidden_state
+        features = self.vision(pixel_values=pixels, **vision_options).last_hidden_state
         seen["ln_vision"] = features
         rows = self.qformer(query_embeds=self.queries, encoder_hidden_states=features).last_hidden_state
         seen["projected"] = self.projection(rows)

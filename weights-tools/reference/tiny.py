@@ -180,10 +180,10 @@ def write_folder_text(folder: Path, config: dict, tokenizer: Path | None) -> Non
         (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="ascii")
 
 
-def save_torch(value, path: Path, legacy: bool = False) -> None:
+def save_torch(value, path: Path, legacy: bool = False, protocol: int = 2) -> None:
     """torch.save with the archive's inner folder named "archive", whatever the file is called."""
     with open(path, "wb") as out:
-        torch.save(value, out, _use_new_zipfile_serialization=not legacy)
+        torch.save(value, out, pickle_protocol=protocol, _use_new_zipfile_serialization=not legacy)
 
 
 def save_safetensors(state: dict, path: Path) -> None:
