@@ -1,6 +1,7 @@
 package io.minigpt4;
 
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.reflect.InvocationHandler;
@@ -119,8 +120,14 @@ public final class Launcher {
     command.add("-jar");
     command.add(ownJar());
     command.addAll(Arrays.asList(args));
-    ignoreInterrupts();
-    final Process child = new ProcessBuilder(command).inheritIO().start();
+    Process child = new ProcessBuilder(command).inheritIO().start();
+    boolean terminal = hasTerminal();
+    onInterrupt(
+        () -> {
+          if (!terminal) {
+            interrupt(child);
+          }
+        });
     Runtime.getRuntime().addShutdownHook(new Thread(() -> end(child)));
     return child.waitFor();
   }
@@ -182,25 +189,43 @@ public final class Launcher {
     }
   }
 
-  /**
-   * Leaves Ctrl-C to the child, which the terminal signals too: it may only mean to stop an answer.
-   * A handler that does nothing rather than the system's "ignore", which a child would inherit.
-   */
-  private static void ignoreInterrupts() {
+  /** Whether Ctrl-C can be typed at this process: the terminal then signals the child as well. */
+  private static boolean hasTerminal() {
+    try {
+      new FileInputStream("/dev/tty").close();
+      return true;
+    } catch (IOException e) {
+      return System.getProperty("os.name").startsWith("Windows");
+    }
+  }
+
+  /** Replaces this process's end on Ctrl-C: what an interrupt means, the child decides. */
+  private static void onInterrupt(Runnable action) {
     try {
       Class<?> signal = Class.forName("sun.misc.Signal");
       Class<?> handler = Class.forName("sun.misc.SignalHandler");
-      InvocationHandler nothing = (proxy, method, arguments) -> null;
+      InvocationHandler run =
+          (proxy, method, arguments) -> {
+            action.run();
+            return null;
+          };
+      Object proxy =
+          Proxy.newProxyInstance(Launcher.class.getClassLoader(), new Class<?>[] {handler}, run);
       signal
           .getMethod("handle", signal, handler)
-          .invoke(
-              null,
-              signal.getConstructor(String.class).newInstance("INT"),
-              Proxy.newProxyInstance(
-                  Launcher.class.getClassLoader(), new Class<?>[] {handler}, nothing));
+          .invoke(null, signal.getConstructor(String.class).newInstance("INT"), proxy);
     } catch (ReflectiveOperationException | IllegalArgumentException e) {
-      // A Java without this signal: Ctrl-C then ends parent and child alike.
+      // A Java without this signal: Ctrl-C ends the parent, whose shutdown hook ends the child.
       return;
+    }
+  }
+
+  private static void interrupt(Process child) {
+    try {
+      Object pid = Process.class.getMethod("pid").invoke(child);
+      new ProcessBuilder("kill", "-INT", pid.toString()).inheritIO().start();
+    } catch (ReflectiveOperationException | IOException e) {
+      child.destroy(); // Java 8 knows no process ids, some systems no kill: end it politely
     }
   }
 
