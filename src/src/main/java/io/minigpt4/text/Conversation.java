@@ -132,6 +132,10 @@ public final class Conversation {
    * written without a separator, as the Python version does.
    */
   public List<Segment> segments() {
+    return segments(messages);
+  }
+
+  private List<Segment> segments(List<Message> messages) {
     List<Segment> segments = new ArrayList<>();
     StringBuilder text = new StringBuilder(template.system()).append(template.separator());
     for (Message message : messages) {
@@ -160,11 +164,23 @@ public final class Conversation {
    * @param rowsPerImage rows that an image takes, the model's number of query tokens
    */
   public Prompt prompt(Tokenizer tokenizer, int rowsPerImage) {
+    int[] ids = encode(messages, tokenizer, rowsPerImage);
+    if (messages.isEmpty()) {
+      return Prompt.of(ids);
+    }
+    // Without the newest message there still is the open answer, which belongs to it. Tokens may
+    // join differently where the texts meet, so that this is the number of rows within one or two.
+    int older = encode(messages.subList(0, messages.size() - 1), tokenizer, rowsPerImage).length;
+    int open = tokenizer.encode(template.assistant() + ":").length;
+    return new Prompt(ids, Math.clamp(ids.length - older + open, 0, ids.length));
+  }
+
+  private int[] encode(List<Message> messages, Tokenizer tokenizer, int rowsPerImage) {
     IntArrayList ids = new IntArrayList();
     if (tokenizer.bosId() >= 0) {
       ids.add(tokenizer.bosId());
     }
-    for (Segment segment : segments()) {
+    for (Segment segment : segments(messages)) {
       if (segment instanceof Segment.Text text) {
         tokenizer.encode(text.text(), ids);
       } else if (segment instanceof Segment.Image image) {
@@ -173,6 +189,6 @@ public final class Conversation {
         }
       }
     }
-    return new Prompt(ids.toIntArray());
+    return ids.toIntArray();
   }
 }

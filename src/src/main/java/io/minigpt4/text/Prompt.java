@@ -11,12 +11,20 @@ import java.util.Arrays;
  */
 public final class Prompt {
   private final int[] ids;
+  private final int newest;
 
   /**
    * @param ids the entries; copied
+   * @param newest how many of the last rows are the newest message
    */
-  public Prompt(int... ids) {
+  public Prompt(int[] ids, int newest) {
     this.ids = ids.clone();
+    this.newest = newest;
+  }
+
+  /** A prompt that is all one message. */
+  public static Prompt of(int... ids) {
+    return new Prompt(ids, ids.length);
   }
 
   /** A copy of the entries. */
@@ -27,6 +35,14 @@ public final class Prompt {
   /** Number of rows. */
   public int length() {
     return ids.length;
+  }
+
+  /**
+   * Rows of the newest message, its role and the open answer included: what must be left for the
+   * prompt to make sense, whatever older context is cut off.
+   */
+  public int newest() {
+    return newest;
   }
 
   /** Whether it holds image rows. */
@@ -61,6 +77,7 @@ public final class Prompt {
     }
     return count >= ids.length
         ? this
-        : new Prompt(Arrays.copyOfRange(ids, ids.length - count, ids.length));
+        : new Prompt(
+            Arrays.copyOfRange(ids, ids.length - count, ids.length), Math.min(newest, count));
   }
 }

@@ -141,9 +141,25 @@ class ConversationTest {
   }
 
   @Test
+  void theNewestMessageIsMeasuredWithItsImageAndTheOpenAnswer() {
+    Conversation chat = chat();
+    chat.ask("a ".repeat(100));
+    chat.answer("b ".repeat(100));
+    chat.addImage();
+    chat.ask("What is this?");
+    int expected = 0;
+    for (String text : List.of("###Human: <Img>", "</Img> What is this?###Assistant:")) {
+      expected += TOKENIZER.encode(text).length;
+    }
+    assertThat(chat.prompt(TOKENIZER, 32).newest()).isBetween(32 + expected - 3, 32 + expected + 3);
+  }
+
+  @Test
   void promptsAreCutFromTheLeft() {
-    Prompt prompt = new Prompt(1, 5, ~0, ~1, 7);
+    Prompt prompt = new Prompt(new int[] {1, 5, ~0, ~1, 7}, 4);
     assertThat(prompt.last(3).ids()).isEqualTo(new int[] {~0, ~1, 7});
+    assertThat(prompt.last(3).newest()).isEqualTo(3);
+    assertThat(prompt.last(5).newest()).isEqualTo(4);
     assertThat(prompt.last(9)).isSameAs(prompt);
     assertThatThrownBy(() -> prompt.last(0)).isInstanceOf(IllegalArgumentException.class);
   }

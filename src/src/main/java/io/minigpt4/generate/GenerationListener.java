@@ -1,0 +1,31 @@
+package io.minigpt4.generate;
+
+/** Follows a generation while it runs, on the thread that runs it. */
+public interface GenerationListener {
+  /** One that looks at nothing. */
+  GenerationListener NONE = new GenerationListener() {};
+
+  /**
+   * Older context had to be cut off to make room for the answer.
+   *
+   * @param rows how many of the prompt's first rows were dropped
+   */
+  default void onTrim(int rows) {}
+
+  /** A token was chosen. Beam search does not call this, as its choice is known at the end only. */
+  default void onToken(int id) {}
+
+  /**
+   * A further piece of the answer. All pieces together, from the last {@link #onRestart} on, are
+   * exactly {@link Generation#text}.
+   */
+  default void onText(String piece) {}
+
+  /** The model began its answer anew ({@code Assistant:}); what {@link #onText} gave is void. */
+  default void onRestart() {}
+
+  /** Asked before every pass through the model; true ends the generation. */
+  default boolean isCancelled() {
+    return false;
+  }
+}

@@ -1,0 +1,57 @@
+package io.minigpt4.generate;
+
+import io.minigpt4.tensor.KvCache;
+import io.minigpt4.text.Prompt;
+import it.unimi.dsi.fastutil.ints.IntArrayList;
+
+/**
+ * What a decoder has computed for one conversation, kept so that the next prompt is computed only
+ * from where it differs. The ids of image rows must mean the same rows from prompt to prompt.
+ *
+ * <p>Not safe for use by several threads.
+ */
+public final class Session implements AutoCloseable {
+  private final KvCache cache;
+  private final IntArrayList ids = new IntArrayList();
+
+  /**
+   * @param decoder that all generations of this session will use
+   */
+  public Session(Decoder decoder) {
+    cache = decoder.newCache();
+  }
+
+  /** Rows that are computed. */
+  public int length() {
+    return ids.size();
+  }
+
+  KvCache cache() {
+    return cache;
+  }
+
+  /**
+   * Forgets what is not the beginning of {@code prompt}, and its last row in any case, as the
+   * scores behind it are not kept.
+   *
+   * @return how many rows are left
+   */
+  int reuse(Prompt prompt) {
+    int common = Math.min(prompt.commonPrefix(ids), prompt.length() - 1);
+    cache.truncate(common);
+    ids.size(common);
+    return common;
+  }
+
+  /** Notes rows that the decoder has stored in the cache. */
+  void computed(int[] rows, int from, int count) {
+    ids.addElements(ids.size(), rows, from, count);
+  }
+
+  /** Gives the cache's memory back. */
+  @Override
+  public void close() {
+    cache.close();
+    ids.clear();
+  }
+}

@@ -1,0 +1,64 @@
+package io.minigpt4.generate;
+
+import io.minigpt4.text.ChatTemplate;
+import io.minigpt4.text.Tokenizer;
+import it.unimi.dsi.fastutil.ints.IntArrayList;
+import it.unimi.dsi.fastutil.ints.IntList;
+
+/** Says of a sequence of new tokens whether its last token ends it. */
+final class StopRule {
+  private final Tokenizer tokenizer;
+  private final ChatTemplate template;
+  private final GenerationConfig config;
+  private final int[] eosIds;
+
+  StopRule(Tokenizer tokenizer, ChatTemplate template, GenerationConfig config, int... eosIds) {
+    this.tokenizer = tokenizer;
+    this.template = template;
+    this.config = config;
+    this.eosIds = eosIds;
+  }
+
+  boolean isEos(int id) {
+    for (int eos : eosIds) {
+      if (id == eos) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the ids end in one of the stop lists. */
+  boolean endsInStopIds(IntArrayList ids) {
+    for (IntList stop : config.stopIds()) {
+      int from = ids.size() - stop.size();
+      if (from >= 0 && ids.subList(from, ids.size()).equals(stop)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** Whether the text of the ids holds a stop text. */
+  boolean hasStopText(IntArrayList ids) {
+    AnswerStream stream = answer(GenerationListener.NONE);
+    boolean stopped = false;
+    for (int i = 0; i < ids.size() && !stopped; i++) {
+      stopped = stream.append(ids.getInt(i));
+    }
+    return stopped;
+  }
+
+  /** A new answer, to be filled token by token. */
+  AnswerStream answer(GenerationListener listener) {
+    return new AnswerStream(tokenizer, template, config.stopTexts(), listener);
+  }
+
+  /** Why a finished sequence is finished. */
+  FinishReason reason(IntArrayList ids) {
+    if (isEos(ids.getInt(ids.size() - 1))) {
+      return FinishReason.EOS;
+    }
+    return endsInStopIds(ids) || hasStopText(ids) ? FinishReason.STOP : FinishReason.LENGTH;
+  }
+}
