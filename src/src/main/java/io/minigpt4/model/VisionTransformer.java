@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * EVA-CLIP's vision transformer (Fang et al. 2022; Sun et al. 2023): pre-norm blocks over image
- * patches and a class token. Without the final norm, which the whole model has as {@code
+ * patches and a class token. Without the final norm, which {@link MiniGpt4} has as {@code
  * ln_vision}.
  *
  * <p>Not safe for use by several threads.
