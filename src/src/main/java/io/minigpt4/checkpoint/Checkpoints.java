@@ -1,6 +1,8 @@
 package io.minigpt4.checkpoint;
 
 import io.minigpt4.tensor.UserException;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Function;
@@ -10,14 +12,49 @@ import org.jspecify.annotations.Nullable;
 public final class Checkpoints {
   private Checkpoints() {}
 
+  /** What a folder's checkpoint may be called, in the order in which Transformers looks. */
+  private static final List<String> FOLDER_FILES =
+      List.of(
+          "model.safetensors",
+          "model.safetensors.index.json",
+          "pytorch_model.bin",
+          "pytorch_model.bin.index.json");
+
   /**
-   * Opens a checkpoint.
+   * Opens a checkpoint: a SafeTensors file, a PyTorch file of either kind, the index of a sharded
+   * one, or a folder with any of these under the name that Hugging Face gives it (SafeTensors
+   * before PyTorch). What a file is, its content tells, not its name.
    *
    * @throws UserException if it is missing, unreadable, truncated, malformed or of an unknown
    *     format
    */
   public static Checkpoint open(Path path) {
-    return SafeTensors.open(path);
+    return Files.isDirectory(path) ? openFolder(path) : openFile(path);
+  }
+
+  private static Checkpoint openFolder(Path folder) {
+    for (String name : FOLDER_FILES) {
+      Path file = folder.resolve(name);
+      if (Files.exists(file)) {
+        return openFile(file);
+      }
+    }
+    throw new UserException(
+        folder + " has no checkpoint: none of " + String.join(", ", FOLDER_FILES) + " is there");
+  }
+
+  /** Opens a file by its content. */
+  static Checkpoint openFile(Path file) {
+    FileType type;
+    try (Arena arena = Arena.ofConfined()) {
+      type = FileType.of(MappedFile.map(file, arena));
+    }
+    return switch (type) {
+      case SAFETENSORS -> SafeTensors.open(file);
+      case ZIP, PICKLE -> TorchCheckpoint.open(file);
+      case JSON -> ShardIndex.open(file);
+      default -> throw new UserException(file + " is " + type.description());
+    };
   }
 
   /**
@@ -50,6 +87,6 @@ public final class Checkpoints {
    * closes them all.
    */
   public static Checkpoint merged(List<Checkpoint> parts) {
-    return new MergedCheckpoint(parts);
+    return MergedCheckpoint.of(parts);
   }
 }

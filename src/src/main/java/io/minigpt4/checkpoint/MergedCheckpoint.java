@@ -2,26 +2,39 @@ package io.minigpt4.checkpoint;
 
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-/** Several checkpoints seen as one; where two hold a name, the later one counts. */
+/** Several checkpoints seen as one, each of which answers for some of the names. */
 final class MergedCheckpoint implements Checkpoint {
   private final List<Checkpoint> parts;
-  private final Map<String, Checkpoint> owners = new LinkedHashMap<>();
+  private final Map<String, Checkpoint> owners;
   private final Map<String, String> metadata = new LinkedHashMap<>();
+  private final String description;
 
-  MergedCheckpoint(List<Checkpoint> parts) {
+  /**
+   * @param parts closed by {@link #close}; the metadata of later ones counts
+   * @param owners which of them answers for a name
+   * @param description see {@link #describe}
+   */
+  MergedCheckpoint(
+      Collection<Checkpoint> parts, Map<String, Checkpoint> owners, String description) {
     this.parts = List.copyOf(parts);
-    for (Checkpoint part : parts) {
-      for (String name : part.names()) {
-        owners.put(name, part);
-      }
-      metadata.putAll(part.metadata());
-    }
+    this.owners = Collections.unmodifiableMap(new LinkedHashMap<>(owners));
+    this.description = description;
+    parts.forEach(part -> metadata.putAll(part.metadata()));
+  }
+
+  /** All names of all parts; where two hold a name, the later one counts. */
+  static MergedCheckpoint of(List<Checkpoint> parts) {
+    Map<String, Checkpoint> owners = new LinkedHashMap<>();
+    parts.forEach(part -> part.names().forEach(name -> owners.put(name, part)));
+    String description = String.join(" + ", parts.stream().map(Checkpoint::describe).toList());
+    return new MergedCheckpoint(parts, owners, description);
   }
 
   private Checkpoint owner(String name) {
@@ -34,7 +47,7 @@ final class MergedCheckpoint implements Checkpoint {
 
   @Override
   public Set<String> names() {
-    return Collections.unmodifiableSet(owners.keySet());
+    return owners.keySet();
   }
 
   @Override
@@ -59,7 +72,7 @@ final class MergedCheckpoint implements Checkpoint {
 
   @Override
   public String describe() {
-    return String.join(" + ", parts.stream().map(Checkpoint::describe).toList());
+    return description;
   }
 
   @Override
