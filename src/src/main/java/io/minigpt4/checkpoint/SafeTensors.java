@@ -3,9 +3,14 @@ package io.minigpt4.checkpoint;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
+import java.io.IOException;
+import java.io.InputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.net.JarURLConnection;
+import java.net.URISyntaxException;
+import java.net.URL;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Collections;
@@ -61,6 +66,46 @@ public final class SafeTensors implements Checkpoint {
    */
   public static SafeTensors open(Path file) {
     return MappedFile.owning(arena -> of(file.toString(), arena, MappedFile.map(file, arena)));
+  }
+
+  /**
+   * Opens a file that is a resource of the program. In a folder it is mapped; in a jar too, if the
+   * jar keeps it uncompressed, else it is expanded into off-heap memory.
+   *
+   * @param anchor the class from whose place {@code name} is resolved
+   * @param name as for {@link Class#getResource}
+   * @throws UserException if there is no such resource, or it is malformed
+   */
+  public static SafeTensors ofResource(Class<?> anchor, String name) {
+    URL url = anchor.getResource(name);
+    if (url == null) {
+      throw new UserException("this build of the program lacks its resource " + name);
+    }
+    return MappedFile.owning(arena -> of(name, arena, resource(url, name, arena)));
+  }
+
+  private static MemorySegment resource(URL url, String name, Arena arena) {
+    try {
+      if (url.getProtocol().equals("file")) {
+        return MappedFile.map(Path.of(url.toURI()), arena);
+      }
+      if (url.openConnection() instanceof JarURLConnection jar
+          && jar.getJarFileURL().getProtocol().equals("file")) {
+        Path file = Path.of(jar.getJarFileURL().toURI());
+        ZipArchive zip = ZipArchive.read(file.toString(), MappedFile.map(file, arena));
+        ZipArchive.Entry entry = zip.find(jar.getEntryName());
+        if (entry != null) {
+          return zip.bytes(entry, arena);
+        }
+      }
+      byte[] bytes;
+      try (InputStream in = url.openStream()) {
+        bytes = in.readAllBytes();
+      }
+      return arena.allocate(bytes.length).copyFrom(MemorySegment.ofArray(bytes));
+    } catch (IOException | URISyntaxException e) {
+      throw new UserException("the resource " + name + " cannot be read: " + e.getMessage(), e);
+    }
   }
 
   /**

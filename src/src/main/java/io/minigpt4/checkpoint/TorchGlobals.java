@@ -3,6 +3,9 @@ package io.minigpt4.checkpoint;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.UserException;
 import it.unimi.dsi.fastutil.longs.LongArrayList;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,6 +42,10 @@ final class TorchGlobals {
   private static final String NAMESPACE = "argparse.Namespace";
   private static final String SIZE = "torch.Size";
   private static final String DEVICE = "torch.device";
+  private static final String NUMPY_TYPE = "numpy.dtype";
+  private static final String NUMPY_SCALAR = "numpy.core.multiarray.scalar";
+  private static final String NUMPY_SCALAR_2 = "numpy._core.multiarray.scalar";
+  private static final String ENCODE = "_codecs.encode";
 
   private static final Set<String> CALLABLE =
       Set.of(TENSOR_V2, TENSOR, PARAMETER, PARAMETER_STATE, ORDERED_DICT, NAMESPACE, SIZE, DEVICE);
@@ -62,6 +69,9 @@ final class TorchGlobals {
 
   /** A storage class. */
   record StorageType(DType dtype) {}
+
+  /** NumPy's element type, such as "f8"; numbers computed with NumPy are written with it. */
+  private record NumpyType(String code) {}
 
   /** An {@code argparse.Namespace}: attributes by name. */
   private static final class Namespace extends LinkedHashMap<Object, Object> {
@@ -131,6 +141,10 @@ final class TorchGlobals {
       case PARAMETER, PARAMETER_STATE -> argument(arguments, 0, TorchTensor.class);
       case SIZE -> argument(arguments, 0, Unpickler.Tuple.class);
       case DEVICE -> argument(arguments, 0, String.class);
+      case NUMPY_TYPE -> new NumpyType(argument(arguments, 0, String.class));
+      case NUMPY_SCALAR, NUMPY_SCALAR_2 -> numpyScalar(arguments);
+      case ENCODE -> // how protocol 2 writes bytes
+          argument(arguments, 0, String.class).getBytes(StandardCharsets.ISO_8859_1);
       case ORDERED_DICT -> orderedDict(arguments);
       default -> new Namespace();
     };
@@ -138,13 +152,13 @@ final class TorchGlobals {
 
   /**
    * Sets an object's state: the attributes of a namespace. What modules note beside an ordered
-   * dictionary of theirs is not needed.
+   * dictionary of theirs, and the details of NumPy's types, are not needed.
    */
   void build(Object target, Object state) {
     if (target instanceof Namespace namespace && state instanceof Map<?, ?> attributes) {
       charge.accept(attributes.size());
       namespace.putAll(attributes);
-    } else if (!(target instanceof Map)) {
+    } else if (!(target instanceof Map) && !(target instanceof NumpyType)) {
       throw in.malformed("it sets the state of what has none");
     }
   }
@@ -231,6 +245,27 @@ final class TorchGlobals {
       }
     }
     return dict;
+  }
+
+  private Object numpyScalar(List<Object> arguments) {
+    String code = argument(arguments, 0, NumpyType.class).code();
+    byte[] bytes = argument(arguments, 1, byte[].class);
+    boolean known = code.equals("b1") || code.matches("f[248]|[iu][1248]");
+    if (!known || bytes.length != code.charAt(1) - '0') {
+      throw in.malformed("a NumPy number of type '" + code + "' is not supported");
+    }
+    ByteBuffer value = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).put(bytes);
+    boolean negative = code.startsWith("i") && bytes[bytes.length - 1] < 0;
+    while (value.hasRemaining()) {
+      value.put((byte) (negative ? -1 : 0));
+    }
+    return switch (code) {
+      case "f8" -> value.getDouble(0);
+      case "f4" -> (double) value.getFloat(0);
+      case "f2" -> (double) Float.float16ToFloat(value.getShort(0));
+      case "b1" -> value.get(0) != 0;
+      default -> value.getLong(0);
+    };
   }
 
   private <T> T argument(List<Object> arguments, int index, Class<T> type) {

@@ -1,0 +1,285 @@
+package io.minigpt4.checkpoint;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Writes a SafeTensors file: declare all tensors, write their values in any order, {@link #commit}.
+ * The file appears under its name, whole, on commit; until then, and for ever if closed without it,
+ * what was there before stays. Bytes come out as the Python library's would: tensors ordered by
+ * type and name, data aligned to eight bytes.
+ *
+ * <p>Not safe for use by several threads.
+ */
+public final class SafeTensorsWriter implements AutoCloseable {
+  /** The Python library's order: wider types first, so that all are aligned. */
+  private static final List<DType> ORDER =
+      List.of(
+          DType.I64,
+          DType.F64,
+          DType.F32,
+          DType.I32,
+          DType.BF16,
+          DType.F16,
+          DType.I16,
+          DType.I8,
+          DType.U8,
+          DType.BOOL);
+
+  private static final int ALIGNMENT = 8;
+  private static final int CHUNK = 1 << 20;
+
+  private record Declared(String name, DType dtype, List<Long> shape) {
+    long bytes() {
+      return shape.stream().reduce(1L, Math::multiplyExact) * dtype.bytes();
+    }
+  }
+
+  private final Path target;
+  private final Path temporary;
+  private final Map<String, String> metadata = new LinkedHashMap<>();
+  private final Map<String, Declared> declared = new LinkedHashMap<>();
+  private final Map<String, Long> positions = new LinkedHashMap<>();
+  private final Set<String> written = new HashSet<>();
+  private @Nullable FileChannel channel;
+
+  /**
+   * @param target replaced on {@link #commit}
+   */
+  public SafeTensorsWriter(Path target) {
+    this.target = target.toAbsolutePath();
+    String unique = Long.toHexString(ProcessHandle.current().pid() ^ System.nanoTime());
+    this.temporary = this.target.resolveSibling("." + target.getFileName() + "." + unique + ".tmp");
+  }
+
+  /**
+   * Writes a whole file at once.
+   *
+   * @throws UserException if it cannot be written
+   */
+  public static void write(Path target, Map<String, Tensor> tensors, Map<String, String> metadata) {
+    try (SafeTensorsWriter writer = new SafeTensorsWriter(target)) {
+      metadata.forEach(writer::metadata);
+      tensors.forEach((name, tensor) -> writer.declare(name, tensor.dtype(), tensor.shape()));
+      tensors.forEach(writer::write);
+      writer.commit();
+    }
+  }
+
+  /** Adds a text to the file's metadata. Before the first {@link #write}. */
+  public void metadata(String key, String value) {
+    checkHeaderOpen();
+    metadata.put(key, value);
+  }
+
+  /**
+   * Announces a tensor. Before the first {@link #write}.
+   *
+   * @throws IllegalArgumentException if the name is taken or the shape is not one
+   */
+  public void declare(String name, DType dtype, long... shape) {
+    checkHeaderOpen();
+    Tensor.elements(shape);
+    Declared d = new Declared(name, dtype, Arrays.stream(shape).boxed().toList());
+    if (name.equals(SafeTensorsHeader.METADATA) || declared.putIfAbsent(name, d) != null) {
+      throw new IllegalArgumentException("the name '" + name + "' is taken");
+    }
+  }
+
+  /**
+   * Writes a tensor's values.
+   *
+   * @param tensor of the declared type and shape; rows may be apart
+   * @throws UserException if the file cannot be written
+   */
+  public void write(String name, Tensor tensor) {
+    Declared d = declared.get(name);
+    boolean fits =
+        d != null
+            && d.dtype() == tensor.dtype()
+            && d.shape().equals(Arrays.stream(tensor.shape()).boxed().toList());
+    if (!fits) {
+      throw new IllegalArgumentException(tensor + " was not declared as '" + name + "'");
+    }
+    try {
+      FileChannel out = open();
+      Long position = positions.get(name);
+      if (position == null || !written.add(name)) {
+        throw new IllegalArgumentException("'" + name + "' was written before");
+      }
+      if (tensor.isDense()) {
+        writeAll(out, tensor.segment(), position);
+      } else {
+        writeRows(out, tensor, position);
+      }
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  /**
+   * Puts the file in its place.
+   *
+   * @throws IllegalStateException if a declared tensor was not written
+   * @throws UserException if the file cannot be written
+   */
+  public void commit() {
+    if (!written.containsAll(declared.keySet())) {
+      Set<String> left = new HashSet<>(declared.keySet());
+      left.removeAll(written);
+      throw new IllegalStateException("not written yet: " + left);
+    }
+    try {
+      FileChannel out = open();
+      out.force(true);
+      out.close();
+      Path place = Files.exists(target) ? target.toRealPath() : target;
+      Files.move(
+          temporary, place, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  /** Removes what was written, unless it was committed. */
+  @Override
+  public void close() {
+    if (channel == null) {
+      return;
+    }
+    try {
+      channel.close();
+      Files.deleteIfExists(temporary);
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  private void checkHeaderOpen() {
+    if (channel != null) {
+      throw new IllegalStateException("the header is written already");
+    }
+  }
+
+  private FileChannel open() throws IOException {
+    if (channel == null) {
+      if (Files.isDirectory(target)) {
+        throw new UserException(target + " is a folder: give the name of a file to write");
+      }
+      FileChannel out =
+          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+      channel = out;
+      byte[] json = header();
+      int padding = (ALIGNMENT - json.length % ALIGNMENT) % ALIGNMENT;
+      ByteBuffer start =
+          ByteBuffer.allocate(8 + json.length + padding).order(ByteOrder.LITTLE_ENDIAN);
+      start.putLong(json.length + padding).put(json);
+      while (start.hasRemaining()) {
+        start.put((byte) ' ');
+      }
+      writeAll(out, MemorySegment.ofArray(start.array()), 0);
+      positions.replaceAll((name, offset) -> offset + start.capacity());
+    }
+    return channel;
+  }
+
+  private byte[] header() throws IOException {
+    List<Declared> ordered = new ArrayList<>(declared.values());
+    ordered.sort(
+        Comparator.comparingInt((Declared d) -> ORDER.indexOf(d.dtype()))
+            .thenComparing(Declared::name));
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (JsonGenerator json = new JsonFactory().createGenerator(bytes)) {
+      json.writeStartObject();
+      if (!metadata.isEmpty()) {
+        json.writeObjectFieldStart(SafeTensorsHeader.METADATA);
+        for (Map.Entry<String, String> e : metadata.entrySet()) {
+          json.writeStringField(e.getKey(), e.getValue());
+        }
+        json.writeEndObject();
+      }
+      long offset = 0;
+      for (Declared d : ordered) {
+        positions.put(d.name(), offset);
+        json.writeObjectFieldStart(d.name());
+        json.writeStringField("dtype", d.dtype().name());
+        json.writeArrayFieldStart("shape");
+        for (long dim : d.shape()) {
+          json.writeNumber(dim);
+        }
+        json.writeEndArray();
+        json.writeArrayFieldStart("data_offsets");
+        json.writeNumber(offset);
+        offset = Math.addExact(offset, d.bytes());
+        json.writeNumber(offset);
+        json.writeEndArray();
+        json.writeEndObject();
+      }
+      json.writeEndObject();
+    }
+    return bytes.toByteArray();
+  }
+
+  private static void writeRows(FileChannel out, Tensor tensor, long position) throws IOException {
+    int elementBytes = tensor.dtype().bytes();
+    long rowBytes = tensor.width() * elementBytes;
+    if (rowBytes == 0) {
+      return;
+    }
+    long rowsAtOnce = Math.clamp(CHUNK / rowBytes, 1, tensor.rows());
+    MemorySegment staging = MemorySegment.ofArray(new byte[Math.toIntExact(rowsAtOnce * rowBytes)]);
+    for (long row = 0; row < tensor.rows(); row += rowsAtOnce) {
+      long count = Math.min(rowsAtOnce, tensor.rows() - row);
+      for (long i = 0; i < count; i++) {
+        long source = (row + i) * tensor.rowStride() * elementBytes;
+        MemorySegment.copy(tensor.segment(), source, staging, i * rowBytes, rowBytes);
+      }
+      writeAll(out, staging.asSlice(0, count * rowBytes), position + row * rowBytes);
+    }
+  }
+
+  private static void writeAll(FileChannel out, MemorySegment bytes, long position)
+      throws IOException {
+    for (long at = 0; at < bytes.byteSize(); at += CHUNK) {
+      ByteBuffer chunk = bytes.asSlice(at, Math.min(CHUNK, bytes.byteSize() - at)).asByteBuffer();
+      long start = position + at;
+      while (chunk.hasRemaining()) {
+        start += out.write(chunk, start);
+      }
+    }
+  }
+
+  private UserException unwritable(IOException e) {
+    String reason =
+        switch (e) {
+          case NoSuchFileException missing -> "its folder does not exist: create it";
+          case AccessDeniedException denied -> "permission denied";
+          default -> String.valueOf(e.getMessage());
+        };
+    return new UserException(target + " cannot be written: " + reason, e);
+  }
+}
