@@ -200,7 +200,7 @@ public final class Launcher {
   }
 
   /** Replaces this process's end on Ctrl-C: what an interrupt means, the child decides. */
-  private static void onInterrupt(Runnable action) {
+  static void onInterrupt(Runnable action) {
     try {
       Class<?> signal = Class.forName("sun.misc.Signal");
       Class<?> handler = Class.forName("sun.misc.SignalHandler");
