@@ -98,6 +98,12 @@ public final class Pictures {
     if (starts(data, "\u00FF\u00D8\u00FF")) {
       return JpegDecoder.decode(data, options);
     }
+    if (starts(data, "GIF87a") || starts(data, "GIF89a")) {
+      return GifDecoder.decode(data, options);
+    }
+    if (starts(data, "BM") && data.length > 14) {
+      return BmpDecoder.decode(data, options);
+    }
     throw DecodeException.notAPicture(describe(data));
   }
 

@@ -23,7 +23,7 @@ class PillowParityTest {
 
   static List<Goldens.Case> files() {
     return Goldens.cases("decode.json").stream()
-        .filter(c -> c.text("file").matches(".*\\.(png|jpg)"))
+        .filter(c -> c.text("file").matches(".*\\.(png|jpg|gif|bmp)"))
         .toList();
   }
 
