@@ -101,6 +101,9 @@ public final class Pictures {
     if (starts(data, "GIF87a") || starts(data, "GIF89a")) {
       return GifDecoder.decode(data, options);
     }
+    if (starts(data, "RIFF") && ByteCursor.matches(data, 8, data.length, "WEBP")) {
+      return WebpDecoder.decode(data, options);
+    }
     if (starts(data, "BM") && data.length > 14) {
       return BmpDecoder.decode(data, options);
     }

@@ -23,7 +23,7 @@ class PillowParityTest {
 
   static List<Goldens.Case> files() {
     return Goldens.cases("decode.json").stream()
-        .filter(c -> c.text("file").matches(".*\\.(png|jpg|gif|bmp)"))
+        .filter(c -> c.text("file").matches(".*\\.(png|jpg|gif|bmp|webp)"))
         .toList();
   }
 
