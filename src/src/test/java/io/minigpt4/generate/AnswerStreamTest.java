@@ -55,7 +55,20 @@ class AnswerStreamTest {
   void streamedTextIsTheAnswerHoweverItIsCutIntoTokens() {
     Random random = new Random(1);
     String[] parts = {
-      " ", "a", "#", "##", "Assistant", ":", "Assistant: ", "As", "\n", "é", "😀", "END", "EN", "red"
+      " ",
+      "a",
+      "#",
+      "##",
+      "Assistant",
+      ":",
+      "Assistant: ",
+      "As",
+      "\n",
+      "é",
+      "😀",
+      "END",
+      "EN",
+      "red"
     };
     for (int round = 0; round < 3000; round++) {
       StringBuilder source = new StringBuilder();

@@ -171,8 +171,7 @@ class BeamSearchTest {
       p[i] = Math.exp(logits[i]) / total;
     }
     // with one new token the first two draws are the two hypotheses
-    GenerationConfig config =
-        TestConfigs.plain().numBeams(2).maxNewTokens(1).build();
+    GenerationConfig config = TestConfigs.plain().numBeams(2).maxNewTokens(1).build();
     int rounds = 20_000;
     Map<Integer, Integer> counts = new HashMap<>();
     ToyDecoder decoder = new ToyDecoder(logits.length, history -> logits);
@@ -216,7 +215,9 @@ class BeamSearchTest {
       List<BeamSearch.Hypothesis> found = search(decoder, config, new SplittableRandom(1));
       assertThat(found).isNotEmpty();
       for (BeamSearch.Hypothesis hypothesis : found) {
-        assertThat(hypothesis.ids().toIntArray()).containsAnyOf(4, EOS).doesNotContain(0, 1, 3, 5, 6, 7, 8);
+        assertThat(hypothesis.ids().toIntArray())
+            .containsAnyOf(4, EOS)
+            .doesNotContain(0, 1, 3, 5, 6, 7, 8);
       }
     }
   }

@@ -87,8 +87,7 @@ class GeneratorTest {
 
   @Test
   void endsAtTheLength() {
-    Generation result =
-        run(says(5, "A red circle."), prompt(5), greedy().maxNewTokens(2).build());
+    Generation result = run(says(5, "A red circle."), prompt(5), greedy().maxNewTokens(2).build());
     assertThat(result.ids().toIntArray()).hasSize(2);
     assertThat(result.finishReason()).isEqualTo(FinishReason.LENGTH);
   }
@@ -122,7 +121,8 @@ class GeneratorTest {
         GenerationConfig config =
             GenerationConfig.builder().numBeams(beams).seed(seed).maxNewTokens(12).build();
         Generation first = run(model, prompt(4), config);
-        assertThat(run(model, prompt(4), config).ids().toIntArray()).isEqualTo(first.ids().toIntArray());
+        assertThat(run(model, prompt(4), config).ids().toIntArray())
+            .isEqualTo(first.ids().toIntArray());
         answers.add(first.ids());
       }
     }
@@ -144,8 +144,7 @@ class GeneratorTest {
     try (Generator generator = generator(decoder);
         Session session = generator.newSession()) {
       Prompt first = prompt(150);
-      Generation one =
-          generator.generate(session, first, null, config, GenerationListener.NONE);
+      Generation one = generator.generate(session, first, null, config, GenerationListener.NONE);
       assertThat(decoder.rows).isEqualTo(150 + one.ids().size() - 1);
 
       int[] longer = Arrays.copyOf(first.ids(), 170);
@@ -154,15 +153,14 @@ class GeneratorTest {
       }
       decoder.rows = 0;
       Prompt second = Prompt.of(longer);
-      Generation two =
-          generator.generate(session, second, null, config, GenerationListener.NONE);
+      Generation two = generator.generate(session, second, null, config, GenerationListener.NONE);
       assertThat(two.timings().cachedTokens()).isEqualTo(153);
       assertThat(decoder.rows).isEqualTo(17 + two.ids().size() - 1);
-      assertThat(two.ids().toIntArray()).isEqualTo(run(decoderModel(), second, config).ids().toIntArray());
+      assertThat(two.ids().toIntArray())
+          .isEqualTo(run(decoderModel(), second, config).ids().toIntArray());
 
       decoder.rows = 0;
-      Generation again =
-          generator.generate(session, second, null, config, GenerationListener.NONE);
+      Generation again = generator.generate(session, second, null, config, GenerationListener.NONE);
       assertThat(again.ids().toIntArray()).isEqualTo(two.ids().toIntArray());
       assertThat(decoder.rows).isEqualTo(1 + two.ids().size() - 1);
     }
@@ -179,18 +177,17 @@ class GeneratorTest {
     try (Generator generator = generator(decoder);
         Session session = generator.newSession()) {
       Prompt prompt = prompt(100);
-      Generation one =
-          generator.generate(session, prompt, null, config, GenerationListener.NONE);
+      Generation one = generator.generate(session, prompt, null, config, GenerationListener.NONE);
       assertThat(session.length()).isEqualTo(100);
-      Generation two =
-          generator.generate(session, prompt, null, config, GenerationListener.NONE);
+      Generation two = generator.generate(session, prompt, null, config, GenerationListener.NONE);
       assertThat(two.ids().toIntArray()).isEqualTo(one.ids().toIntArray());
       assertThat(two.timings().cachedTokens()).isEqualTo(99);
       Generation plain =
           generator.generate(
               session, prompt, null, greedy().maxNewTokens(9).build(), GenerationListener.NONE);
       assertThat(plain.ids().toIntArray())
-          .isEqualTo(run(decoderModel(), prompt, greedy().maxNewTokens(9).build()).ids().toIntArray());
+          .isEqualTo(
+              run(decoderModel(), prompt, greedy().maxNewTokens(9).build()).ids().toIntArray());
     }
   }
 
@@ -225,12 +222,12 @@ class GeneratorTest {
     GenerationConfig config = greedy().maxNewTokens(20).build();
     try (Generator generator = generator(new ToyDecoder(VOCABULARY, decoderModel()), 100);
         Session session = generator.newSession()) {
-      Generation result =
-          generator.generate(session, new Prompt(ids, 30), null, config, listener);
+      Generation result = generator.generate(session, new Prompt(ids, 30), null, config, listener);
       assertThat(trimmed).containsExactly(10);
       assertThat(result.timings().promptTokens()).isEqualTo(80);
       Prompt rest = Prompt.of(Arrays.copyOfRange(ids, 10, 90));
-      assertThat(result.ids().toIntArray()).isEqualTo(run(decoderModel(), rest, config).ids().toIntArray());
+      assertThat(result.ids().toIntArray())
+          .isEqualTo(run(decoderModel(), rest, config).ids().toIntArray());
 
       generator.generate(session, prompt(80), null, config, listener);
       assertThat(trimmed).hasSize(1);
@@ -288,7 +285,8 @@ class GeneratorTest {
           assertThat(cut.ids().toIntArray()).hasSize(Math.max(0, polls - 2));
           Generation whole =
               generator.generate(session, prompt(1100), null, config, GenerationListener.NONE);
-          assertThat(whole.ids().toIntArray()).isEqualTo(run(decoderModel(), prompt(1100), config).ids().toIntArray());
+          assertThat(whole.ids().toIntArray())
+              .isEqualTo(run(decoderModel(), prompt(1100), config).ids().toIntArray());
           assertThat(whole.finishReason()).isEqualTo(FinishReason.LENGTH);
         }
       }

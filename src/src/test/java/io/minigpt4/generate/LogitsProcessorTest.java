@@ -24,8 +24,7 @@ class LogitsProcessorTest {
   void processesAsTransformersDoes() {
     Json golden = Golden.json("generation/processors.json");
     int vocabulary = golden.get("vocabulary").integer();
-    try (SafeTensors tensors =
-        SafeTensors.open(Golden.path("generation/processors.safetensors"))) {
+    try (SafeTensors tensors = SafeTensors.open(Golden.path("generation/processors.safetensors"))) {
       for (Json one : golden.get("cases").list()) {
         String name = one.get("case").string();
         float[] scores = floats(tensors, name + "/logits");
@@ -61,8 +60,7 @@ class LogitsProcessorTest {
       float[] expected = topP(logits, p);
       for (int k : new int[] {0, vocabulary}) {
         float[] scores = logits.clone();
-        new LogitsProcessor(
-                vocabulary, TestConfigs.plain().topP(p).topK(k).build(), new int[0])
+        new LogitsProcessor(vocabulary, TestConfigs.plain().topP(p).topK(k).build(), new int[0])
             .warp(scores);
         assertThat(scores).containsExactly(expected);
       }

@@ -57,23 +57,17 @@ final class ToyDecoder implements Decoder {
         Proxy.newProxyInstance(
             Ops.class.getClassLoader(),
             new Class<?>[] {Ops.class},
-            (proxy, method, arguments) -> {
-              switch (method.getName()) {
-                case "allocate" -> {
-                  long[] shape = (long[]) arguments[1];
-                  return Tensor.of(
-                      (DType) arguments[0],
-                      Arena.ofAuto().allocate(Float.BYTES * Tensor.elements(shape)),
-                      shape);
-                }
-                case "copy" -> {
-                  Tensor to = (Tensor) arguments[1];
-                  to.segment().copyFrom(((Tensor) arguments[0]).segment());
-                  return null;
-                }
-                default -> throw new UnsupportedOperationException(method.getName());
-              }
-            });
+            (proxy, method, arguments) ->
+                switch (method.getName()) {
+                  case "allocate" -> allocate((DType) arguments[0], (long[]) arguments[1]);
+                  case "copy" ->
+                      ((Tensor) arguments[1]).segment().copyFrom(((Tensor) arguments[0]).segment());
+                  default -> throw new UnsupportedOperationException(method.getName());
+                });
+  }
+
+  private static Tensor allocate(DType dtype, long[] shape) {
+    return Tensor.of(dtype, Arena.ofAuto().allocate(Float.BYTES * Tensor.elements(shape)), shape);
   }
 
   @Override
