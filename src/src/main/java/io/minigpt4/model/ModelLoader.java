@@ -12,7 +12,6 @@ import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Tokenizer;
 import java.io.IOException;
 import java.io.InputStream;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -81,22 +80,8 @@ public final class ModelLoader {
             new String(resource("config.json"), StandardCharsets.UTF_8));
     Tokenizer tokenizer =
         Tokenizer.parse(resource("tokenizer.model"), "the built-in model's tokenizer.model");
-    byte[] weights = resource("model.safetensors");
-    opened.add(inMemory("the built-in model", weights));
+    opened.add(SafeTensors.ofResource(ModelLoader.class, DEMO + "model.safetensors"));
     return whole(config, tokenizer, projection, opened);
-  }
-
-  @SuppressWarnings("MustBeClosedChecker") // the result takes the arena over
-  private static Checkpoint inMemory(String name, byte[] file) {
-    Arena arena = Arena.ofShared();
-    try {
-      MemorySegment memory = arena.allocate(file.length, 64);
-      memory.copyFrom(MemorySegment.ofArray(file));
-      return SafeTensors.of(name, arena, memory);
-    } catch (RuntimeException | Error e) {
-      arena.close();
-      throw e;
-    }
   }
 
   private static byte[] resource(String name) {

@@ -1,0 +1,166 @@
+package io.minigpt4.cli;
+
+import io.minigpt4.chat.ChatSession;
+import io.minigpt4.chat.ImageCache;
+import io.minigpt4.image.Picture;
+import io.minigpt4.image.PictureOptions;
+import io.minigpt4.image.Pictures;
+import io.minigpt4.model.MiniGpt4;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.UserException;
+import java.io.BufferedReader;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code chat}: talk about pictures. */
+@Command(
+    name = "chat",
+    mixinStandardHelpOptions = true,
+    description = "Talks about pictures.",
+    footer = {
+      "",
+      "With -p it answers and ends; otherwise it takes questions from the terminal, or one a line"
+          + " from a pipe. Inside, /help lists the commands.",
+      "",
+      "Example: minigpt4 chat docs/images/scene.png -p \"Describe this image in detail.\""
+    })
+final class ChatCommand implements Callable<Integer> {
+  private static final int REMEMBERED_IMAGES = 64;
+
+  /** Output formats. */
+  enum Output {
+    text,
+    json
+  }
+
+  @Parameters(paramLabel = "IMAGE", arity = "0..*", description = "Pictures to talk about.")
+  private List<Path> images = new ArrayList<>();
+
+  @Option(
+      names = {"-p", "--prompt"},
+      paramLabel = "PROMPT",
+      description = "A question; may be repeated for several turns.")
+  private List<String> prompts = new ArrayList<>();
+
+  @Option(
+      names = "--output",
+      paramLabel = "FORMAT",
+      description =
+          "text, or json: an object a turn, one a line, with prompt, token_ids, text,"
+              + " finish_reason and timings. Default: text.")
+  private Output output = Output.text;
+
+  @Option(names = "--exif", description = "Turn pictures as their EXIF orientation says.")
+  private boolean exif;
+
+  @Mixin private ModelOptions modelOptions = new ModelOptions();
+  @Mixin private GenerationOptions generationOptions = new GenerationOptions();
+
+  @Override
+  public Integer call() throws Exception {
+    ChatSettings settings =
+        new ChatSettings(generationOptions.config(modelOptions.isBuiltIn() ? 0 : 1));
+    Ops ops = modelOptions.openDevice();
+    FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(ops));
+    Thread loader = new Thread(loading, "model loader");
+    loader.setDaemon(true);
+    loader.start();
+    PictureOptions options = PictureOptions.DEFAULT.withOrientation(exif);
+    List<Picture> pictures = new ArrayList<>();
+    for (Path image : images) {
+      pictures.add(Pictures.read(image, options));
+    }
+    try (ops;
+        MiniGpt4 model = await(loading);
+        ChatSession session = new ChatSession(model, new ImageCache(model, REMEMBERED_IMAGES))) {
+      if (!prompts.isEmpty() || !Terminals.stdin()) {
+        return unattended(session, settings, options, pictures);
+      }
+      return interactive(model, session, settings, options, pictures);
+    }
+  }
+
+  private static MiniGpt4 await(FutureTask<MiniGpt4> loading) throws Exception {
+    try {
+      return loading.get();
+    } catch (ExecutionException e) {
+      throw e.getCause() instanceof Exception cause ? cause : e;
+    }
+  }
+
+  /** Questions from the command line or a pipe. */
+  private int unattended(
+      ChatSession session, ChatSettings settings, PictureOptions options, List<Picture> pictures)
+      throws IOException {
+    PrintWriter out = standard(FileDescriptor.out);
+    PrintWriter err = standard(FileDescriptor.err);
+    Interrupts interrupts = new Interrupts();
+    interrupts.install();
+    TurnPrinter printer = new TurnPrinter(out, err, output == Output.json, interrupts::stopped);
+    ChatLoop loop = new ChatLoop(session, settings, printer, options, err);
+    show(loop, pictures);
+    interrupts.answering(true);
+    if (!prompts.isEmpty()) {
+      for (int i = 0; i < prompts.size() && !interrupts.stopped(); i++) {
+        loop.ask(prompts.get(i));
+      }
+    } else {
+      BufferedReader in =
+          new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+      String line = in.readLine();
+      while (line != null && loop.line(line) && !interrupts.stopped()) {
+        line = in.readLine();
+      }
+    }
+    return interrupts.stopped() ? Interrupts.EXIT_CODE : Commands.DONE;
+  }
+
+  private int interactive(
+      MiniGpt4 model,
+      ChatSession session,
+      ChatSettings settings,
+      PictureOptions options,
+      List<Picture> pictures)
+      throws IOException {
+    if (output == Output.json) {
+      throw new UserException("--output json needs questions from -p or a pipe");
+    }
+    try (InteractiveChat chat = new InteractiveChat()) {
+      PrintWriter out = chat.terminal().writer();
+      TurnPrinter printer = new TurnPrinter(out, out, false, chat::stopped);
+      ChatLoop loop = new ChatLoop(session, settings, printer, options, out);
+      show(loop, pictures);
+      out.printf(
+          "%s on %s. /image FILE shows a picture, /help tells more.%n",
+          model.name(), model.ops().device());
+      out.flush();
+      chat.run(loop);
+    }
+    return Commands.DONE;
+  }
+
+  private void show(ChatLoop loop, List<Picture> pictures) {
+    for (int i = 0; i < pictures.size(); i++) {
+      loop.image(images.get(i).toString(), pictures.get(i));
+    }
+  }
+
+  /** UTF-8 whatever the locale: what the model writes must not turn into question marks. */
+  private static PrintWriter standard(FileDescriptor descriptor) {
+    return new PrintWriter(new FileOutputStream(descriptor), false, StandardCharsets.UTF_8);
+  }
+}

@@ -1,0 +1,196 @@
+package io.minigpt4.cli;
+
+import io.minigpt4.chat.Answer;
+import io.minigpt4.chat.ChatSession;
+import io.minigpt4.image.Picture;
+import io.minigpt4.image.PictureOptions;
+import io.minigpt4.image.Pictures;
+import io.minigpt4.tensor.Suggestions;
+import io.minigpt4.tensor.UserException;
+import io.minigpt4.text.Conversation;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+
+/** What a line means in a chat, wherever it comes from: a question, or a command behind a slash. */
+final class ChatLoop {
+  /** Commands that a line may begin with. */
+  static final List<String> COMMANDS =
+      List.of("/image", "/reset", "/retry", "/save", "/set", "/help", "/quit");
+
+  static final String HELP =
+      """
+      /image FILE        show a picture; the next question is about it
+      /retry             answer the last question again
+      /reset             forget pictures and conversation
+      /save FILE         write the conversation to a new text file
+      /set               list the settings
+      /set NAME VALUE    change one, e.g. /set temperature 0.7
+      /help              this list
+      /quit              leave (so does Ctrl-D); Ctrl-C stops an answer
+      """;
+
+  private final ChatSession session;
+  private final ChatSettings settings;
+  private final TurnPrinter printer;
+  private final PictureOptions pictures;
+  private final PrintWriter info;
+  private final List<String> images = new ArrayList<>();
+
+  /** Names of all images of the conversation, in order; the saved text refers to them. */
+  private final List<String> shown = new ArrayList<>();
+
+  /**
+   * @param info where answers to commands go
+   */
+  ChatLoop(
+      ChatSession session,
+      ChatSettings settings,
+      TurnPrinter printer,
+      PictureOptions pictures,
+      PrintWriter info) {
+    this.session = session;
+    this.settings = settings;
+    this.printer = printer;
+    this.pictures = pictures;
+    this.info = info;
+  }
+
+  /**
+   * Does what a line says.
+   *
+   * @return false if it asks to leave
+   * @throws UserException if it cannot be done; the chat can go on
+   */
+  boolean line(String text) {
+    String line = text.strip();
+    if (line.isEmpty()) {
+      return true;
+    }
+    if (!line.startsWith("/")) {
+      ask(line);
+      return true;
+    }
+    String[] words = line.split("\\s+", 2);
+    String argument = words.length < 2 ? "" : words[1];
+    switch (words[0]) {
+      case "/image" -> image(argument);
+      case "/reset" -> reset();
+      case "/retry" -> retry();
+      case "/save" -> save(argument);
+      case "/set" -> set(argument);
+      case "/help" -> info.print(HELP);
+      case "/quit", "/exit" -> {
+        return false;
+      }
+      default ->
+          throw new UserException(
+              "no command "
+                  + words[0]
+                  + Suggestions.misspelt(words[0], COMMANDS)
+                      .map(c -> "; did you mean " + c + "?")
+                      .orElse("; /help lists them"));
+    }
+    info.flush();
+    return true;
+  }
+
+  /** Asks the model. */
+  void ask(String question) {
+    show(session.ask(question, settings.config(), printer.listener()));
+  }
+
+  private void retry() {
+    show(session.retry(settings.reseeded(), printer.listener()));
+  }
+
+  private void show(Answer answer) {
+    printer.show(answer, images, settings.config());
+    images.clear();
+  }
+
+  /** Shows the model a picture. */
+  void image(String name, Picture picture) {
+    session.addImage(picture);
+    images.add(name);
+    shown.add(name);
+  }
+
+  private void image(String argument) {
+    Path file = file(argument, "/image");
+    Picture picture = Pictures.read(file, pictures);
+    image(file.toString(), picture);
+    info.printf("%s: %d×%d pixels%n", file, picture.width(), picture.height());
+  }
+
+  private void reset() {
+    session.reset();
+    images.clear();
+    shown.clear();
+  }
+
+  private void set(String argument) {
+    String[] words = argument.split("[\\s=]+", -1);
+    if (argument.isEmpty()) {
+      info.print(settings.describe());
+    } else if (words.length == 2) {
+      settings.set(words[0], words[1]);
+    } else {
+      throw new UserException("/set takes a name and a value, e.g. /set temperature 0.7");
+    }
+  }
+
+  private void save(String argument) {
+    Path file = file(argument, "/save");
+    StringBuilder text = new StringBuilder();
+    for (Conversation.Message message : session.messages()) {
+      String who = message.role() == Conversation.Role.HUMAN ? "Human" : "Assistant";
+      if (message.image() >= 0) {
+        text.append("Image: ").append(shown.get(message.image())).append("\n\n");
+      }
+      if (!message.text().isBlank()) {
+        text.append(who).append(": ").append(message.text().strip()).append("\n\n");
+      }
+    }
+    try {
+      Files.writeString(file, text, StandardCharsets.UTF_8, StandardOpenOption.CREATE_NEW);
+    } catch (FileAlreadyExistsException e) {
+      throw new UserException(file + " exists already; give another name", e);
+    } catch (NoSuchFileException e) {
+      throw new UserException(file + ": there is no such folder", e);
+    } catch (IOException e) {
+      throw new UserException(file + " cannot be written: " + e.getMessage(), e);
+    }
+    info.println("saved to " + file);
+  }
+
+  /** A path as people type or drag it into a terminal: quoted, or with escaped blanks. */
+  private static Path file(String argument, String command) {
+    String name = argument;
+    boolean quoted = name.length() >= 2 && "'\"".indexOf(name.charAt(0)) >= 0;
+    if (quoted && name.charAt(name.length() - 1) == name.charAt(0)) {
+      name = name.substring(1, name.length() - 1);
+    } else {
+      name = name.replace("\\ ", " ");
+    }
+    if (name.isEmpty()) {
+      throw new UserException(command + " needs a file name");
+    }
+    if (name.startsWith("~/")) {
+      name = System.getProperty("user.home") + name.substring(1);
+    }
+    try {
+      return Path.of(name);
+    } catch (InvalidPathException e) {
+      throw new UserException("'" + name + "' is not a file name: " + e.getReason(), e);
+    }
+  }
+}

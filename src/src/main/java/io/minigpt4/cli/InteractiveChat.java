@@ -1,0 +1,112 @@
+package io.minigpt4.cli;
+
+import io.minigpt4.tensor.UserException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.jline.builtins.Completers.FilesCompleter;
+import org.jline.reader.Candidate;
+import org.jline.reader.EndOfFileException;
+import org.jline.reader.LineReader;
+import org.jline.reader.LineReaderBuilder;
+import org.jline.reader.ParsedLine;
+import org.jline.reader.UserInterruptException;
+import org.jline.reader.impl.DefaultParser;
+import org.jline.terminal.Terminal;
+import org.jline.terminal.TerminalBuilder;
+import org.jspecify.annotations.Nullable;
+
+/** A chat at a terminal: a prompt with history and completion; Ctrl-C stops an answer only. */
+final class InteractiveChat implements AutoCloseable {
+  private final Terminal terminal;
+  private final LineReader reader;
+  private volatile boolean stopped;
+
+  InteractiveChat() throws IOException {
+    terminal = TerminalBuilder.builder().system(true).dumb(true).nativeSignals(true).build();
+    DefaultParser parser = new DefaultParser();
+    // Questions hold apostrophes and backslashes that mean nothing.
+    parser.setQuoteChars(new char[0]);
+    parser.setEscapeChars(new char[0]);
+    FilesCompleter files = new FilesCompleter(Path.of(""));
+    LineReaderBuilder builder =
+        LineReaderBuilder.builder()
+            .terminal(terminal)
+            .appName("minigpt4")
+            .parser(parser)
+            .completer((in, line, found) -> complete(files, in, line, found))
+            .option(LineReader.Option.DISABLE_EVENT_EXPANSION, true)
+            .option(LineReader.Option.HISTORY_IGNORE_DUPS, true);
+    Path history = historyFile();
+    if (history != null) {
+      builder.variable(LineReader.HISTORY_FILE, history);
+    }
+    reader = builder.build();
+    terminal.handle(Terminal.Signal.INT, signal -> stopped = true);
+  }
+
+  Terminal terminal() {
+    return terminal;
+  }
+
+  /** Whether Ctrl-C was pressed since the last line. */
+  boolean stopped() {
+    return stopped;
+  }
+
+  /** Reads and obeys lines until the user leaves. */
+  void run(ChatLoop loop) {
+    boolean more = true;
+    while (more) {
+      try {
+        String line = reader.readLine("> ");
+        stopped = false;
+        more = loop.line(line);
+      } catch (UserInterruptException e) {
+        // Ctrl-C at the prompt: the line is dropped, the chat goes on.
+      } catch (EndOfFileException e) {
+        more = false;
+      } catch (UserException e) {
+        terminal.writer().println(e.getMessage());
+        terminal.flush();
+      }
+    }
+  }
+
+  private static void complete(
+      FilesCompleter files, LineReader reader, ParsedLine line, List<Candidate> found) {
+    if (line.wordIndex() == 0) {
+      if (line.word().startsWith("/")) {
+        ChatLoop.COMMANDS.forEach(command -> found.add(new Candidate(command)));
+      }
+    } else if (line.wordIndex() == 1) {
+      switch (line.words().getFirst()) {
+        case "/image", "/save" -> files.complete(reader, line, found);
+        case "/set" -> ChatSettings.KEYS.forEach(key -> found.add(new Candidate(key)));
+        default -> {}
+      }
+    }
+  }
+
+  /** In the folder for programs' state, or null where that cannot be made. */
+  private static @Nullable Path historyFile() {
+    String state = System.getenv("XDG_STATE_HOME");
+    Path base =
+        state == null || state.isBlank()
+            ? Path.of(System.getProperty("user.home"), ".local", "state")
+            : Path.of(state);
+    Path folder = base.resolve("minigpt4");
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      return null;
+    }
+    return folder.resolve("history");
+  }
+
+  @Override
+  public void close() throws IOException {
+    terminal.close();
+  }
+}

@@ -1,0 +1,106 @@
+package io.minigpt4.cli;
+
+import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.model.MiniGpt4;
+import io.minigpt4.model.ModelLoader;
+import io.minigpt4.model.ModelSource;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.UserException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** Which model to load, and what to compute it on. */
+final class ModelOptions {
+  private static final int MOST_THREADS = 1024;
+
+  @Option(
+      names = "--model",
+      paramLabel = "FOLDER",
+      description =
+          "A model folder (config.json, tokenizer.model, *.safetensors). Default: the demo model"
+              + " inside this program.")
+  private @Nullable Path folder;
+
+  @Option(
+      names = "--ckpt",
+      paramLabel = "FILE",
+      description = "A checkpoint whose projection (llama_proj) replaces the model's own.")
+  private @Nullable Path projection;
+
+  @Option(
+      names = "--cfg-path",
+      paramLabel = "FILE",
+      description = "MiniGPT-4's own YAML configuration, which names the published files.")
+  private @Nullable Path config;
+
+  @Option(
+      names = "--options",
+      arity = "1..*",
+      paramLabel = "KEY=VALUE",
+      description = "Override settings of the YAML file, e.g. model.ckpt=pretrained.pth.")
+  private List<String> overrides = new ArrayList<>();
+
+  @Option(
+      names = "--device",
+      paramLabel = "DEVICE",
+      defaultValue = "cpu",
+      description = "What to compute on: cpu. Default: ${DEFAULT-VALUE}.")
+  private String device = "cpu";
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description = "Threads that compute. Default: one a processor.")
+  private @Nullable Integer threads;
+
+  /** Whether the model is the one inside the jar. */
+  boolean isBuiltIn() {
+    return folder == null && config == null;
+  }
+
+  /**
+   * Makes the device that was asked for.
+   *
+   * @throws UserException if there is no such device
+   */
+  Ops openDevice() {
+    if (device.startsWith("cuda")) {
+      throw new UserException("this build has no CUDA backend yet; use --device cpu");
+    }
+    if (!device.equals("cpu")) {
+      throw new UserException("unknown device '" + device + "'; use --device cpu");
+    }
+    if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
+      throw new UserException(
+          "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
+    }
+    return CpuOps.create(threads == null ? 0 : threads);
+  }
+
+  /**
+   * Loads the model that was asked for, with a progress bar on stderr.
+   *
+   * @throws UserException if its files are missing, malformed or do not belong together
+   */
+  MiniGpt4 load(Ops ops) {
+    try (ProgressBar bar = ProgressBar.onStderr("loading")) {
+      return new ModelLoader(ops, bar::bytes).load(source(), projection);
+    }
+  }
+
+  private ModelSource source() {
+    if (folder != null && config != null) {
+      throw new UserException("--model and --cfg-path both name a model; give one of them");
+    }
+    if (config == null && !overrides.isEmpty()) {
+      throw new UserException("--options changes a YAML file's settings; name it with --cfg-path");
+    }
+    if (folder != null) {
+      return new ModelSource.Folder(folder);
+    }
+    return new ModelSource.BuiltIn();
+  }
+}

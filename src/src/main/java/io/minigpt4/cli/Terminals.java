@@ -1,0 +1,44 @@
+package io.minigpt4.cli;
+
+import java.io.Console;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+
+/** Whether the standard streams are a terminal, found out without loading a terminal library. */
+final class Terminals {
+  private Terminals() {}
+
+  /** Whether a person types at stdin. */
+  static boolean stdin() {
+    return isTerminal(0);
+  }
+
+  /** Whether a person reads stdout. */
+  static boolean stdout() {
+    return isTerminal(1);
+  }
+
+  /** Whether a person reads stderr. */
+  static boolean stderr() {
+    return isTerminal(2);
+  }
+
+  @SuppressWarnings("SystemConsoleNull") // the specification still allows null
+  private static boolean isTerminal(int descriptor) {
+    try {
+      Path link = Path.of("/proc/self/fd/" + descriptor);
+      if (Files.isSymbolicLink(link)) {
+        String target = Files.readSymbolicLink(link).toString();
+        return target.startsWith("/dev/pts/")
+            || target.startsWith("/dev/tty")
+            || target.equals("/dev/console");
+      }
+    } catch (IOException | InvalidPathException e) {
+      // No such view of the descriptors on this system: ask the JDK, which knows less.
+    }
+    Console console = System.console();
+    return console != null && console.isTerminal();
+  }
+}
