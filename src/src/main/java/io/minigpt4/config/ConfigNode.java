@@ -39,6 +39,16 @@ public final class ConfigNode {
     return value instanceof Map;
   }
 
+  /** Whether the value is null. */
+  boolean isNull() {
+    return value == null;
+  }
+
+  /** The value as the constructor got it. */
+  @Nullable Object raw() {
+    return value;
+  }
+
   /** Whether this is a list. */
   boolean isList() {
     return value instanceof List;
@@ -179,6 +189,11 @@ public final class ConfigNode {
     throw unfit("a list");
   }
 
+  /** This value as one or several texts. */
+  public List<String> asTexts() {
+    return isList() ? asList().stream().map(ConfigNode::asText).toList() : List.of(asText());
+  }
+
   /** The exception for a value that is not what it must be. */
   public UserException unfit(String expected) {
     return new UserException(place() + ": '" + path + "' is " + this + ", expected " + expected);
@@ -189,9 +204,9 @@ public final class ConfigNode {
     return line == 0 ? file : file + ":" + line;
   }
 
-  /** A copy of this node that stands under another path; its children keep theirs. */
-  ConfigNode at(String newPath) {
-    return new ConfigNode(file, line, newPath, value);
+  /** The same value from another place, which has no lines; its children keep theirs. */
+  ConfigNode from(String newFile) {
+    return new ConfigNode(newFile, 0, path, value);
   }
 
   /**
