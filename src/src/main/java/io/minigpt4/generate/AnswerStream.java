@@ -15,9 +15,9 @@ import java.util.List;
 final class AnswerStream {
   private final int unkId;
   private final StreamDecoder decoder;
-  private final List<String> stops;
+  private final String[] stops;
   private final String label;
-  private final List<String> awaited;
+  private final String[] awaited;
   private final GenerationListener listener;
 
   private final StringBuilder text = new StringBuilder();
@@ -39,11 +39,12 @@ final class AnswerStream {
       GenerationListener listener) {
     this.unkId = tokenizer.unkId();
     this.decoder = tokenizer.streamDecoder();
-    this.stops = new ArrayList<>(stopTexts);
-    this.stops.add(template.separator());
     this.label = template.assistant() + ":";
-    this.awaited = new ArrayList<>(stops);
-    this.awaited.add(label);
+    List<String> texts = new ArrayList<>(stopTexts);
+    texts.add(template.separator());
+    this.stops = texts.toArray(String[]::new);
+    texts.add(label);
+    this.awaited = texts.toArray(String[]::new);
     this.listener = listener;
   }
 

@@ -46,7 +46,8 @@ public final class Generator implements AutoCloseable {
    * @param template whose separator ends answers and whose role label is cut from them
    * @param context most rows of a prompt and its answer together, for MiniGPT-4 {@link
    *     #DEFAULT_CONTEXT} or the model's own limit if that is lower
-   * @param eosIds tokens that end a sequence; usually {@link Tokenizer#eosId}
+   * @param eosIds tokens that end a sequence; usually {@link Tokenizer#eosId}; those that the model
+   *     cannot say are ignored
    */
   public Generator(
       Decoder decoder, Tokenizer tokenizer, ChatTemplate template, int context, int... eosIds) {
@@ -54,8 +55,8 @@ public final class Generator implements AutoCloseable {
     this.tokenizer = tokenizer;
     this.template = template;
     this.context = context;
-    this.eosIds = Arrays.stream(eosIds).filter(id -> id >= 0).toArray();
     int vocabulary = decoder.vocabularySize();
+    this.eosIds = Arrays.stream(eosIds).filter(id -> id >= 0 && id < vocabulary).toArray();
     this.scores = new float[vocabulary];
     this.logits =
         arena.allocate(
@@ -91,7 +92,7 @@ public final class Generator implements AutoCloseable {
     int cached = session.reuse(fitted);
     boolean complete = prefill(session, fitted, imageRows, listener);
     long middle = System.nanoTime();
-    IntArrayList ids = new IntArrayList();
+    IntArrayList ids = new IntArrayList(config.maxNewTokens());
     StopRule stop = new StopRule(tokenizer, template, config, eosIds);
     AnswerStream answer = stop.answer(listener);
     FinishReason reason = FinishReason.CANCELLED;

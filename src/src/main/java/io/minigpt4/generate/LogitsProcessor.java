@@ -161,9 +161,8 @@ final class LogitsProcessor {
     if (config.topK() == 0 && config.topP() >= 1) {
       return keepAll(scores);
     }
-    fillHeap(scores);
     if (config.topK() == 0) {
-      return keepTopPOfHeap(scores);
+      return keepTopP(scores);
     }
     int count = keepTopK(scores);
     return config.topP() < 1 ? limitToTopP(scores, count) : count;
@@ -182,6 +181,7 @@ final class LogitsProcessor {
   /** The k highest scores, and those that equal the last of them. */
   private int keepTopK(float[] scores) {
     int k = Math.max(config.topK(), leastKept);
+    fillHeap(scores, floorOfHighest(scores, k));
     int count = 0;
     while (heapSize > 0 && (count < k || scores[heap[0]] == scores[kept[count - 1]])) {
       kept[count++] = poll(scores);
@@ -208,13 +208,17 @@ final class LogitsProcessor {
     return i;
   }
 
-  /** Top-p over all tokens, which sorts no more of them than stay. */
-  private int keepTopPOfHeap(float[] scores) {
+  /** Top-p over all tokens, which sorts few more of them than stay. */
+  private int keepTopP(float[] scores) {
     float highest = scores[argmax(scores)];
     double total = 0;
-    for (int i = 0; i < heapSize; i++) {
-      total += weight(scores[heap[i]], highest);
+    for (float score : scores) {
+      total += weight(score, highest);
     }
+    // All tokens lighter than this weigh less than 1 − p together, so that none of them stays.
+    double lightest = (1 - config.topP()) * total / vocabulary;
+    float floor = (float) (highest + StrictMath.log(lightest)) - 0.01f;
+    fillHeap(scores, Math.min(floor, floorOfHighest(scores, leastKept)));
     double before = 0;
     int count = 0;
     while (heapSize > 0 && (count < leastKept || before < config.topP() * total)) {
@@ -224,10 +228,25 @@ final class LogitsProcessor {
     return count;
   }
 
-  private void fillHeap(float[] scores) {
+  /** A number that at least {@code k} scores reach: the least of the maxima of k stretches. */
+  private float floorOfHighest(float[] scores, int k) {
+    int stretches = Math.min(k, vocabulary);
+    float floor = Float.POSITIVE_INFINITY;
+    for (int s = 0; s < stretches; s++) {
+      int to = (int) ((s + 1L) * vocabulary / stretches);
+      float highest = Float.NEGATIVE_INFINITY;
+      for (int i = (int) ((long) s * vocabulary / stretches); i < to; i++) {
+        highest = Math.max(highest, scores[i]);
+      }
+      floor = Math.min(floor, highest);
+    }
+    return floor;
+  }
+
+  private void fillHeap(float[] scores, float floor) {
     heapSize = 0;
     for (int i = 0; i < vocabulary; i++) {
-      if (scores[i] > Float.NEGATIVE_INFINITY) {
+      if (scores[i] >= floor && scores[i] > Float.NEGATIVE_INFINITY) {
         heap[heapSize++] = i;
       }
     }

@@ -4,6 +4,7 @@ import io.minigpt4.text.ChatTemplate;
 import io.minigpt4.text.Tokenizer;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.ints.IntList;
+import java.util.List;
 
 /** Says of a sequence of new tokens whether its last token ends it. */
 final class StopRule {
@@ -30,7 +31,9 @@ final class StopRule {
 
   /** Whether the ids end in one of the stop lists. */
   boolean endsInStopIds(IntArrayList ids) {
-    for (IntList stop : config.stopIds()) {
+    List<IntList> stops = config.stopIds();
+    for (int i = 0; i < stops.size(); i++) { // by index, as an iterator would be garbage
+      IntList stop = stops.get(i);
       int from = ids.size() - stop.size();
       if (from >= 0 && ids.subList(from, ids.size()).equals(stop)) {
         return true;

@@ -6,8 +6,6 @@ import it.unimi.dsi.fastutil.ints.Int2ObjectOpenHashMap;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.longs.Long2IntOpenHashMap;
 import java.util.Arrays;
-import java.util.Comparator;
-import java.util.stream.Stream;
 
 /**
  * Byte-pair encoding by score (Sennrich et al. 2016, in SentencePiece's form): a text starts as its
@@ -98,32 +96,35 @@ final class BytePairEncoder {
   }
 
   private void addUserDefined(int first, int id) {
-    int[] before = userDefined.get(first);
-    int[] ids = before == null ? new int[1] : Arrays.copyOf(before, before.length + 1);
-    ids[ids.length - 1] = id;
+    int[] before = userDefined.getOrDefault(first, new int[0]);
+    int[] ids = Arrays.copyOf(before, before.length + 1);
+    int at = before.length;
+    while (at > 0 && length(ids[at - 1]) < length(id)) {
+      ids[at] = ids[at - 1];
+      at--;
+    }
+    ids[at] = id;
     userDefined.put(first, ids);
-    int[] longestFirst =
-        Arrays.stream(ids)
-            .boxed()
-            .sorted(Comparator.comparingInt(i -> -model.piece(i).text().length()))
-            .mapToInt(Integer::intValue)
-            .toArray();
-    userDefined.put(first, longestFirst);
+  }
+
+  private int length(int id) {
+    return model.piece(id).text().length();
   }
 
   private void rankByScore() {
-    // + 0f makes −0 and 0 one score
-    Integer[] order =
-        Stream.iterate(0, i -> i + 1)
-            .limit(size)
-            .sorted(Comparator.comparingDouble(i -> -(model.piece(i).score() + 0f)))
-            .toArray(Integer[]::new);
+    long[] order = new long[size];
+    for (int id = 0; id < size; id++) {
+      // + 0 makes −0 and 0 one score; flipping makes the order of the bits that of the numbers
+      int bits = Float.floatToIntBits(-(model.piece(id).score() + 0f) + 0f);
+      order[id] = (long) (bits ^ (bits >> 31 & 0x7fffffff)) << 32 | id;
+    }
+    Arrays.sort(order);
     int rank = 0;
     for (int i = 0; i < size; i++) {
-      if (i > 0 && model.piece(order[i]).score() != model.piece(order[i - 1]).score()) {
+      if (i > 0 && order[i] >> 32 != order[i - 1] >> 32) {
         rank++;
       }
-      ranks[order[i]] = rank;
+      ranks[(int) order[i]] = rank;
     }
   }
 

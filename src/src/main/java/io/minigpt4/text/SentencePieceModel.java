@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -47,6 +46,7 @@ final class SentencePieceModel {
    */
   record Piece(String text, float score, PieceType type) {}
 
+  private static final String HEX = "0123456789ABCDEF";
   private static final int BPE = 2;
   private static final String[] MODEL_TYPES = {"?", "unigram", "BPE", "word", "char"};
 
@@ -261,17 +261,14 @@ final class SentencePieceModel {
   }
 
   private static String byteName(int b) {
-    return String.format("<0x%02X>", b);
+    return "<0x" + HEX.charAt(b >> 4) + HEX.charAt(b & 15) + ">";
   }
 
   private int byteOf(String text, int id) {
-    if (text.length() == 6 && text.startsWith("<0x") && text.charAt(5) == '>') {
-      String hex = text.substring(3, 5);
-      if (HexFormat.isHexDigit(hex.charAt(0)) && HexFormat.isHexDigit(hex.charAt(1))) {
-        int b = HexFormat.fromHexDigits(hex);
-        if (byteName(b).equals(text)) {
-          return b;
-        }
+    if (text.length() == 6) {
+      int b = HEX.indexOf(text.charAt(3)) << 4 | HEX.indexOf(text.charAt(4));
+      if (b >= 0 && byteName(b).equals(text)) {
+        return b;
       }
     }
     throw refused("piece " + id + " is a byte but not named <0x00> to <0xFF>");

@@ -3,6 +3,10 @@ package io.minigpt4.generate;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.sun.management.ThreadMXBean;
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.testing.Golden;
 import io.minigpt4.text.ChatTemplate;
@@ -10,6 +14,9 @@ import io.minigpt4.text.Prompt;
 import io.minigpt4.text.Tokenizer;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.ints.IntList;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -17,6 +24,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class GeneratorTest {
@@ -324,6 +332,55 @@ class GeneratorTest {
               .isEqualTo(result.ids().toIntArray());
         }
       }
+    }
+  }
+
+  @Test
+  void aTokenLeavesNoGarbageBehind() {
+    float[] scores = new float[VOCABULARY];
+    scores[TOKENIZER.bosId()] = 30; // a token without text, as text is given to listeners
+    Decoder model = new ToyDecoder(VOCABULARY, ids -> scores);
+    Decoder quiet =
+        new Decoder() {
+          @Override
+          public int vocabularySize() {
+            return VOCABULARY;
+          }
+
+          @Override
+          public KvCache newCache() {
+            return model.newCache();
+          }
+
+          @Override
+          public void forward(
+              Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable MemorySegment logits) {
+            if (logits != null) {
+              MemorySegment.copy(scores, 0, logits, ValueLayout.JAVA_FLOAT, 0, VOCABULARY);
+            }
+            batch.commit();
+          }
+        };
+    try (Generator generator = generator(quiet)) {
+      for (int i = 0; i < 20; i++) {
+        allocated(generator, 500);
+      }
+      // both answers have the same arrays but for the longer list of ids
+      long perToken = (allocated(generator, 1200) - allocated(generator, 400)) / 800;
+      assertThat(perToken).as("bytes a token").isLessThan(50);
+    }
+  }
+
+  private static long allocated(Generator generator, int tokens) {
+    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    GenerationConfig config =
+        GenerationConfig.builder().maxNewTokens(tokens).repetitionPenalty(1.01).build();
+    try (Session session = generator.newSession()) {
+      long before = threads.getCurrentThreadAllocatedBytes();
+      Generation result =
+          generator.generate(session, prompt(3), null, config, GenerationListener.NONE);
+      assertThat(result.ids().size()).isEqualTo(tokens);
+      return threads.getCurrentThreadAllocatedBytes() - before;
     }
   }
 
