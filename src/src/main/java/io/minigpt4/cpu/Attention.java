@@ -12,10 +12,10 @@ import org.jspecify.annotations.Nullable;
  * along the lanes, so that the same tile kernel as in {@link Linear} computes scores and weighted
  * values, and the softmax needs no horizontal steps.
  *
- * <p>Sequences with only a few new rows (decoding) take {@link Kernels#dots} instead, where all
- * query heads of one key head share the pass over its keys.
+ * <p>Sequences with only a few new rows (decoding) go row by row instead, where all query heads of
+ * one key head share the pass over its keys.
  */
-final class Attention implements Team.Task, AutoCloseable {
+final class Attention implements Team.Task {
   /** Keys per step; equals the page size, so that a block never spans two pages. */
   private static final int BLOCK = KvCache.Pool.PAGE;
 
@@ -28,7 +28,10 @@ final class Attention implements Team.Task, AutoCloseable {
   private final Kernels kernels;
   private final Team team;
   private final Panels[] panelsOfWorker;
-  private final Scratch[] scratch;
+  private final Buffer[] buffers;
+
+  /** Per worker a block of keys and one of values as floats. */
+  private final Buffer[] blocks;
 
   private long q;
   private long qStride;
@@ -52,16 +55,19 @@ final class Attention implements Team.Task, AutoCloseable {
   private @Nullable Batch batch;
   private int layer;
 
+  private int sequences;
+
   /** First work item of each sequence, and their number at the end. */
   private int[] firstItem = new int[2];
 
-  private int sequences;
-  private boolean serial;
+  /** Consecutive panels of one head that are one item. */
+  private int panelsPerItem;
 
   Attention(Kernels kernels, Team team) {
     this.kernels = kernels;
     this.team = team;
-    this.scratch = Scratch.array(team.size());
+    this.buffers = Buffer.array(team.size(), 0);
+    this.blocks = Buffer.array(team.size(), 0);
     this.panelsOfWorker = new Panels[team.size()];
     Arrays.setAll(panelsOfWorker, i -> new Panels());
   }
@@ -98,15 +104,7 @@ final class Attention implements Team.Task, AutoCloseable {
     keys = keysEach;
     scale = factor;
     sequences = items;
-    ensureItems(items);
-    serial = (long) items * queriesEach * keysEach * heads * headDim < SERIAL_WORK;
-    Panels panels = panelsOfWorker[0];
-    panels.divide(queriesEach, kernels.lanes(), kernels.maxVectors());
-    int each = heads * panels.count();
-    for (int i = 0; i <= items; i++) {
-      firstItem[i] = i * each;
-    }
-    launch();
+    launch((long) items * queriesEach * keysEach);
   }
 
   /** Causal attention over the caches; {@link #queries} first. */
@@ -118,40 +116,53 @@ final class Attention implements Team.Task, AutoCloseable {
     kvHeads = pool.kvHeads();
     scale = (float) (1 / Math.sqrt(headDim));
     sequences = rows.size();
-    ensureItems(sequences);
-    long work = 0;
-    Panels panels = panelsOfWorker[0];
+    long scores = 0;
     for (int i = 0; i < sequences; i++) {
-      int count = rows.rows(i);
-      int items;
-      if (count < PANEL_ROWS) {
-        items = count * kvHeads;
-      } else {
-        panels.divide(count, kernels.lanes(), kernels.maxVectors());
-        items = heads * panels.count();
-      }
-      firstItem[i + 1] = firstItem[i] + items;
-      work += (long) count * (rows.past(i) + count) * heads * headDim;
+      scores += (long) rows.rows(i) * (rows.past(i) + rows.rows(i));
     }
-    serial = work < SERIAL_WORK;
-    launch();
+    launch(scores);
     batch = null;
   }
 
-  private void ensureItems(int count) {
-    if (firstItem.length <= count) {
-      firstItem = new int[2 * count + 1];
-    }
+  private int rowsOf(int sequence) {
+    Batch rows = batch;
+    return rows == null ? queries : rows.rows(sequence);
   }
 
-  private void launch() {
-    int items = firstItem[sequences];
-    if (serial) {
-      for (int i = 0; i < items; i++) {
+  private boolean byRows(int sequence) {
+    return batch != null && rowsOf(sequence) < PANEL_ROWS;
+  }
+
+  /** Shares the work out: one head, or a few panels of one where heads are scarce. */
+  private void launch(long scores) {
+    int most = 0;
+    int items = 0;
+    Panels panels = panelsOfWorker[0];
+    for (int i = 0; i < sequences; i++) {
+      panels.divide(rowsOf(i), kernels.lanes(), kernels.maxVectors());
+      most = Math.max(most, panels.count());
+      items += heads;
+    }
+    int parts = Math.min(most, (4 * team.size() + items - 1) / items);
+    panelsPerItem = (most + parts - 1) / parts;
+    if (firstItem.length <= sequences) {
+      firstItem = new int[2 * sequences + 1];
+    }
+    for (int i = 0; i < sequences; i++) {
+      panels.divide(rowsOf(i), kernels.lanes(), kernels.maxVectors());
+      int each =
+          byRows(i)
+              ? rowsOf(i) * kvHeads
+              : heads * ((panels.count() + panelsPerItem - 1) / panelsPerItem);
+      firstItem[i + 1] = firstItem[i] + each;
+    }
+    int count = firstItem[sequences];
+    if (scores * heads * headDim < SERIAL_WORK) {
+      for (int i = 0; i < count; i++) {
         run(i, 0);
       }
     } else {
-      team.run(this, items);
+      team.run(this, count);
     }
   }
 
@@ -163,14 +174,10 @@ final class Attention implements Team.Task, AutoCloseable {
     }
     int within = item - firstItem[sequence];
     Batch rows = batch;
-    if (rows == null) {
-      attendPanel(sequence, within, queries, (long) sequence * queries, 0, null, worker);
-    } else if (rows.rows(sequence) < PANEL_ROWS) {
+    if (rows != null && byRows(sequence)) {
       attendRow(rows, sequence, within / kvHeads, within % kvHeads, worker);
     } else {
-      KvCache cache = rows.cache(sequence);
-      int count = rows.rows(sequence);
-      attendPanel(sequence, within, count, rows.start(sequence), cache.length(), cache, worker);
+      attendPanels(sequence, within % heads, within / heads, worker);
     }
   }
 
@@ -179,40 +186,43 @@ final class Attention implements Team.Task, AutoCloseable {
     KvCache cache = rows.cache(sequence);
     int length = cache.length() + row + 1;
     int group = heads / kvHeads;
-    long stride = (length + 15L) & ~15;
-    long scores = scratch[worker].floats(group * stride);
+    int padded = (length + 15) / 16 * 16;
+    int dims = group * headDim;
+    float[] buffer = buffers[worker].floats(2L * dims + (long) group * padded);
+    float[] block = blocks[worker].floats((long) BLOCK * headDim);
+    int queryAt = Buffer.START;
+    int resultAt = queryAt + dims;
+    int scoresAt = resultAt + dims;
     long matrixRow = (long) rows.start(sequence) + row;
-    long queryHeads = q + 4 * (matrixRow * qStride + (long) kvHead * group * headDim);
+    long firstHead = q + 4 * (matrixRow * qStride + (long) kvHead * dims);
+    kernels.toFloats(DType.F32, firstHead, buffer, queryAt, dims);
+    kernels.scale(buffer, queryAt, dims, scale);
+    Arrays.fill(buffer, resultAt, resultAt + dims, 0);
     for (int j = 0; j < length; j += BLOCK) {
       int count = Math.min(BLOCK, length - j);
-      long block = keyBlock(cache, j, kvHead);
-      kernels.dots(
-          type,
-          queryHeads,
-          headDim,
-          group,
-          block,
-          headDim,
-          count,
-          headDim,
-          scores + 4L * j,
-          stride);
-    }
-    long result = out + 4 * (matrixRow * outStride + (long) kvHead * group * headDim);
-    Memory.fill(result, (long) group * headDim, 0);
-    for (int g = 0; g < group; g++) {
-      kernels.scale(scores + 4L * g * stride, length, scale);
-      kernels.softmax(scores + 4L * g * stride, length);
-    }
-    for (int j = 0; j < length; j += BLOCK) {
-      int count = Math.min(BLOCK, length - j);
-      long block = valueBlock(cache, j, kvHead);
+      kernels.toFloats(type, keyBlock(cache, j, kvHead), block, 0, count * headDim);
       for (int g = 0; g < group; g++) {
-        long weights = scores + 4 * (g * stride + j);
-        long to = result + 4L * g * headDim;
-        kernels.addWeightedRows(type, weights, count, block, headDim, headDim, to);
+        int at = scoresAt + g * padded + j;
+        kernels.rowDots(buffer, queryAt + g * headDim, block, count, headDim, buffer, at);
       }
     }
+    for (int g = 0; g < group; g++) {
+      kernels.softmax(buffer, scoresAt + g * padded, length);
+    }
+    for (int j = 0; j < length; j += BLOCK) {
+      int count = Math.min(BLOCK, length - j);
+      kernels.toFloats(type, valueBlock(cache, j, kvHead), block, 0, count * headDim);
+      for (int g = 0; g < group; g++) {
+        int at = scoresAt + g * padded + j;
+        kernels.addWeightedRows(buffer, at, block, count, headDim, buffer, resultAt + g * headDim);
+      }
+    }
+    kernels.fromFloats(
+        DType.F32,
+        buffer,
+        resultAt,
+        out + 4 * (matrixRow * outStride + (long) kvHead * dims),
+        dims);
   }
 
   private long keyBlock(KvCache cache, int position, int kvHead) {
@@ -226,158 +236,159 @@ final class Attention implements Team.Task, AutoCloseable {
   }
 
   /**
-   * One panel of queries of one head.
+   * Some panels of one head. Per panel there are queries [headDim][width], results [headDim][width]
+   * and the state of the online softmax [3][width]; scores [BLOCK][width] are shared.
    *
-   * @param within head · panels + panel; the last panels, which see most keys, come first
-   * @param count queries of this sequence or batch item
-   * @param firstRow matrix row of the first of them
-   * @param past position of the first of them
-   * @param cache keys and values, or null for full attention
+   * @param part which of the head's groups of panels; the last, which see most keys, come first
    */
-  private void attendPanel(
-      int sequence,
-      int within,
-      int count,
-      long firstRow,
-      int past,
-      @Nullable KvCache cache,
-      int worker) {
+  private void attendPanels(int sequence, int head, int part, int worker) {
     Panels panels = panelsOfWorker[worker];
     int lanes = kernels.lanes();
+    int count = rowsOf(sequence);
     panels.divide(count, lanes, kernels.maxVectors());
-    int head = within % heads;
-    int p = panels.count() - 1 - within / heads;
-    int vectors = panels.vectors(p);
-    int width = vectors * lanes;
-    int first = panels.firstRow(p);
-    int rows = Math.min(width, count - first);
-    int paddedDim = headDim + 3 & ~3;
+    int parts = (panels.count() + panelsPerItem - 1) / panelsPerItem;
+    int first = (parts - 1 - part) * panelsPerItem;
+    int last = Math.min(panels.count(), first + panelsPerItem) - 1;
+    int lanesInAll = (panels.firstVector(last + 1) - panels.firstVector(first)) * lanes;
+    int perLane = headDim + roundUp(headDim) + 3;
+    int scoresAt = Buffer.START + perLane * lanesInAll;
+    float[] buffer =
+        buffers[worker].floats(
+            (long) perLane * lanesInAll + (long) BLOCK * kernels.maxVectors() * lanes);
+    float[] block = blocks[worker].floats(2L * BLOCK * roundUp(headDim));
+    Batch rows = batch;
+    KvCache cache = rows == null ? null : rows.cache(sequence);
+    int past = cache == null ? 0 : cache.length();
+    long matrixRow = rows == null ? (long) sequence * queries : rows.start(sequence);
 
-    long queryPanel = scratch[worker].floats(panelFloats(width, paddedDim));
-    long scores = queryPanel + 4L * headDim * width;
-    long result = scores + 4L * BLOCK * width;
-    long max = result + 4L * paddedDim * width;
-    long sum = max + 4L * width;
-    long factor = sum + 4L * width;
-    long copies = factor + 4L * width;
-
-    packQueries(queryPanel, width, rows, firstRow + first, head);
-    Memory.fill(max, width, Float.NEGATIVE_INFINITY);
-    Memory.fill(sum, width, 0);
-    int kvHead = (int) ((long) head * kvHeads / heads);
-    int total = cache == null ? keys : past + first + rows;
+    for (int p = first; p <= last; p++) {
+      int at = Buffer.START + perLane * (panels.firstRow(p) - panels.firstRow(first));
+      packQueries(panels, p, matrixRow, head, count, buffer, at);
+    }
+    int end = Math.min(count, panels.firstRow(last + 1));
+    int total = cache == null ? keys : past + end;
     for (int j = 0; j < total; j += BLOCK) {
       int size = Math.min(BLOCK, total - j);
-      long keyBlock;
-      long valueBlock;
-      long keyRows = headDim;
-      long valueRows = headDim;
       if (cache == null) {
         long row = (long) sequence * keys + j;
-        keyRows = kStride;
-        valueRows = vStride;
-        keyBlock = k + 4 * (row * kStride + (long) head * headDim);
-        valueBlock = v + 4 * (row * vStride + (long) head * headDim);
+        long column = (long) head * headDim;
+        loadKeys(k + 4 * (row * kStride + column), kStride, size, block);
+        loadValues(v + 4 * (row * vStride + column), vStride, size, block, buffer, scoresAt);
       } else {
-        keyBlock = keyBlock(cache, j, kvHead);
-        valueBlock = valueBlock(cache, j, kvHead);
+        int kvHead = (int) ((long) head * kvHeads / heads);
+        loadKeys(keyBlock(cache, j, kvHead), headDim, size, block);
+        loadValues(valueBlock(cache, j, kvHead), headDim, size, block, buffer, scoresAt);
       }
-      scoreBlock(vectors, queryPanel, keyBlock, keyRows, size, scores, copies);
-      if (cache != null) {
-        mask(scores, width, j, size, past + first, rows);
+      for (int p = first; p <= last; p++) {
+        int at = Buffer.START + perLane * (panels.firstRow(p) - panels.firstRow(first));
+        int firstQuery = cache == null ? keys : past + panels.firstRow(p);
+        if (j < firstQuery + panels.vectors(p) * lanes) {
+          attendBlock(panels.vectors(p), buffer, at, scoresAt, block, j, size, firstQuery);
+        }
       }
-      kernels.softmaxColumns(scores, size, width, max, sum, factor);
-      if (j > 0) {
-        kernels.scaleColumns(result, headDim, width, factor);
-      }
-      addValues(vectors, scores, valueBlock, valueRows, size, result, j > 0, copies);
     }
-    for (int c = 0; c < width; c++) {
-      Memory.setFloat(factor + 4L * c, 1 / Memory.getFloat(sum + 4L * c));
+    for (int p = first; p <= last; p++) {
+      int at = Buffer.START + perLane * (panels.firstRow(p) - panels.firstRow(first));
+      finish(panels, p, matrixRow, head, count, buffer, at);
     }
-    kernels.scaleColumns(result, headDim, width, factor);
-    long to = out + 4 * ((firstRow + first) * outStride + (long) head * headDim);
-    kernels.transpose(result, width, to, outStride, headDim, rows);
   }
 
-  private static long panelFloats(int width, int paddedDim) {
-    return (2L * paddedDim + BLOCK + 3) * width + (long) BLOCK * paddedDim;
+  private static int roundUp(int rows) {
+    return (rows + Kernels.TILE_ROWS - 1) / Kernels.TILE_ROWS * Kernels.TILE_ROWS;
   }
 
-  private void packQueries(long panel, int width, int rows, long matrixRow, int head) {
+  private void packQueries(
+      Panels panels, int p, long matrixRow, int head, int count, float[] buffer, int at) {
+    int width = panels.vectors(p) * kernels.lanes();
+    int rows = Math.min(width, count - panels.firstRow(p));
     if (rows < width) {
-      Memory.fill(panel, (long) headDim * width, 0);
+      Arrays.fill(buffer, at, at + headDim * width, 0);
     }
-    long from = q + 4 * (matrixRow * qStride + (long) head * headDim);
-    kernels.transpose(from, qStride, panel, width, rows, headDim);
-    kernels.scale(panel, headDim * width, scale);
+    long from = q + 4 * ((matrixRow + panels.firstRow(p)) * qStride + (long) head * headDim);
+    kernels.pack(from, qStride, rows, headDim, buffer, at, width);
+    kernels.scale(buffer, at, headDim * width, scale);
+    int state = at + (headDim + roundUp(headDim)) * width;
+    Arrays.fill(buffer, state, state + width, Float.NEGATIVE_INFINITY);
+    Arrays.fill(buffer, state + width, state + 2 * width, 0);
   }
 
-  /** scores[j][·] = key j · queries, for {@code size} keys. */
-  private void scoreBlock(
-      int vectors, long panel, long block, long stride, int size, long scores, long copies) {
-    long from = block;
-    long rows = stride;
-    if (type != DType.F32 || size % Kernels.TILE_ROWS != 0) {
+  /** Keys as [size, rounded up][headDim] at the front of {@code block}. */
+  private void loadKeys(long from, long stride, int size, float[] block) {
+    if (stride == headDim) {
+      kernels.toFloats(type, from, block, 0, size * headDim);
+    } else {
       for (int j = 0; j < size; j++) {
-        long row = block + j * stride * type.bytes();
-        kernels.toFloat(type, row, copies + 4L * j * headDim, headDim);
+        kernels.toFloats(type, from + j * stride * type.bytes(), block, j * headDim, headDim);
       }
-      int missing = -size & 3;
-      Memory.fill(copies + 4L * size * headDim, (long) missing * headDim, 0);
-      from = copies;
-      rows = headDim;
     }
-    int width = vectors * kernels.lanes();
-    for (int j = 0; j < size; j += Kernels.TILE_ROWS) {
-      long acc = scores + 4L * j * width;
-      kernels.tile(vectors, panel, from + 4L * j * rows, rows, 1, headDim, acc, false);
-    }
+    Arrays.fill(block, size * headDim, roundUp(size) * headDim, 0);
   }
 
-  /** Hides keys that lie after a query's own position. */
-  private static void mask(
-      long scores, int width, int firstKey, int size, int firstQuery, int rows) {
-    for (int j = Math.max(0, firstQuery + 1 - firstKey); j < size; j++) {
-      int hidden = Math.min(rows, firstKey + j - firstQuery);
-      Memory.fill(scores + 4L * j * width, hidden, Float.NEGATIVE_INFINITY);
+  /** Values as [headDim, rounded up][BLOCK] behind the keys; {@code scratch} may be overwritten. */
+  private void loadValues(
+      long from, long stride, int size, float[] block, float[] scratch, int scratchAt) {
+    int at = BLOCK * headDim;
+    if (type == DType.F32) {
+      kernels.pack(from, stride, size, headDim, block, at, BLOCK);
+    } else {
+      for (int j = 0; j < size; j++) {
+        kernels.toFloats(type, from + j * stride * type.bytes(), scratch, scratchAt, headDim);
+        for (int d = 0; d < headDim; d++) {
+          block[at + d * BLOCK + j] = scratch[scratchAt + d];
+        }
+      }
     }
+    Arrays.fill(block, at + headDim * BLOCK, at + roundUp(headDim) * BLOCK, 0);
   }
 
-  /** result[d][·] (+)= Σ_j values[j][d] · weights[j][·]. */
-  private void addValues(
+  /** One panel meets one block of keys and values, {@code firstKey} being the first's position. */
+  private void attendBlock(
       int vectors,
-      long weights,
-      long block,
-      long stride,
+      float[] buffer,
+      int at,
+      int scoresAt,
+      float[] block,
+      int firstKey,
       int size,
-      long result,
-      boolean add,
-      long copies) {
-    long from = block;
-    long rows = stride;
-    if (type != DType.F32 || headDim % Kernels.TILE_ROWS != 0) {
-      int padded = headDim + 3 & ~3;
-      for (int j = 0; j < size; j++) {
-        long row = block + j * stride * type.bytes();
-        long to = copies + 4L * j * padded;
-        kernels.toFloat(type, row, to, headDim);
-        Memory.fill(to + 4L * headDim, padded - headDim, 0);
-      }
-      from = copies;
-      rows = padded;
-    }
+      int firstQuery) {
     int width = vectors * kernels.lanes();
+    int resultAt = at + headDim * width;
+    int state = resultAt + roundUp(headDim) * width;
+    for (int j = 0; j < size; j += Kernels.TILE_ROWS) {
+      int acc = scoresAt + j * width;
+      kernels.tile(vectors, buffer, at, block, j * headDim, headDim, headDim, buffer, acc, false);
+    }
+    // Hide keys that lie after a query's own position.
+    for (int j = Math.max(0, firstQuery - firstKey + 1); j < size; j++) {
+      int row = scoresAt + j * width;
+      int hidden = Math.min(width, firstKey + j - firstQuery);
+      Arrays.fill(buffer, row, row + hidden, Float.NEGATIVE_INFINITY);
+    }
+    kernels.softmaxColumns(buffer, scoresAt, size, width, buffer, state);
+    boolean add = firstKey > 0;
+    if (add) {
+      kernels.scaleColumns(buffer, resultAt, headDim, width, buffer, state + 2 * width);
+    }
     for (int d = 0; d < headDim; d += Kernels.TILE_ROWS) {
-      long acc = result + 4L * d * width;
-      kernels.tile(vectors, weights, from + 4L * d, 1, rows, size, acc, add);
+      int values = (headDim + d) * BLOCK;
+      int acc = resultAt + d * width;
+      kernels.tile(vectors, buffer, scoresAt, block, values, BLOCK, size, buffer, acc, add);
     }
   }
 
-  @Override
-  public void close() {
-    for (Scratch s : scratch) {
-      s.close();
+  private void finish(
+      Panels panels, int p, long matrixRow, int head, int count, float[] buffer, int at) {
+    int width = panels.vectors(p) * kernels.lanes();
+    int resultAt = at + headDim * width;
+    int state = resultAt + roundUp(headDim) * width;
+    for (int c = 0; c < width; c++) {
+      buffer[state + 2 * width + c] = 1 / buffer[state + width + c];
     }
+    kernels.scaleColumns(buffer, resultAt, headDim, width, buffer, state + 2 * width);
+    int firstRow = panels.firstRow(p);
+    int rows = Math.min(width, count - firstRow);
+    long to = out + 4 * ((matrixRow + firstRow) * outStride + (long) head * headDim);
+    kernels.unpack(
+        buffer, resultAt, width, /* rows= */ headDim, /* columns= */ rows, to, outStride);
   }
 }

@@ -30,6 +30,7 @@ public final class CpuOps implements Ops {
   private final RowWork rowWork;
   private final List<Scratch> converted = new ArrayList<>();
   private final Scratch patches = new Scratch();
+  private final Buffer staging = new Buffer(0);
 
   private CpuOps(Kernels kernels, int threads) {
     this.kernels = kernels;
@@ -49,7 +50,7 @@ public final class CpuOps implements Ops {
    * @param threads how many threads compute, the caller included; 0 for all processors
    */
   public static CpuOps create(int threads) {
-    return create(threads, new ScalarKernels());
+    return create(threads, new VectorKernels());
   }
 
   static CpuOps create(int threads, Kernels kernels) {
@@ -109,16 +110,11 @@ public final class CpuOps implements Ops {
     Checks.holds(from, to);
     long address = Checks.address(to);
     DType type = to.dtype();
-    long count = to.elements();
-    for (long i = 0; i < count; i += CONVERSION_STEP) {
-      int n = (int) Math.min(CONVERSION_STEP, count - i);
-      if (from.isNative()) {
-        kernels.fromFloat(type, from.address() + 4 * i, address + i * type.bytes(), n);
-      } else {
-        long copy = patches.floats(n);
-        MemorySegment.copy(from, 4 * i, Memory.ALL, copy, 4L * n);
-        kernels.fromFloat(type, copy, address + i * type.bytes(), n);
-      }
+    float[] step = staging.floats(CONVERSION_STEP);
+    for (long i = 0; i < to.elements(); i += CONVERSION_STEP) {
+      int n = (int) Math.min(CONVERSION_STEP, to.elements() - i);
+      MemorySegment.copy(from, Memory.FLOAT, 4 * i, step, 0, n);
+      kernels.fromFloats(type, step, 0, address + i * type.bytes(), n);
     }
   }
 
@@ -128,16 +124,25 @@ public final class CpuOps implements Ops {
     Checks.holds(to, from);
     long address = Checks.address(from);
     DType type = from.dtype();
-    long count = from.elements();
+    float[] step = staging.floats(CONVERSION_STEP);
+    for (long i = 0; i < from.elements(); i += CONVERSION_STEP) {
+      int n = (int) Math.min(CONVERSION_STEP, from.elements() - i);
+      kernels.toFloats(type, address + i * type.bytes(), step, 0, n);
+      MemorySegment.copy(step, 0, to, Memory.FLOAT, 4 * i, n);
+    }
+  }
+
+  /** Converts elements to floats outside the Java heap. */
+  private void convert(DType type, long from, long to, long count) {
+    if (type == DType.F32) {
+      Memory.copy(from, to, 4 * count);
+      return;
+    }
+    float[] step = staging.floats(CONVERSION_STEP);
     for (long i = 0; i < count; i += CONVERSION_STEP) {
       int n = (int) Math.min(CONVERSION_STEP, count - i);
-      if (to.isNative()) {
-        kernels.toFloat(type, address + i * type.bytes(), to.address() + 4 * i, n);
-      } else {
-        long copy = patches.floats(n);
-        kernels.toFloat(type, address + i * type.bytes(), copy, n);
-        MemorySegment.copy(Memory.ALL, copy, to, 4 * i, 4L * n);
-      }
+      kernels.toFloats(type, from + i * type.bytes(), step, 0, n);
+      kernels.fromFloats(DType.F32, step, 0, to + 4 * i, n);
     }
   }
 
@@ -149,7 +154,7 @@ public final class CpuOps implements Ops {
       return Checks.address(vector);
     }
     long to = converted.get(slot).floats(vector.elements());
-    kernels.toFloat(vector.dtype(), Checks.address(vector), to, (int) vector.elements());
+    convert(vector.dtype(), Checks.address(vector), to, vector.elements());
     return to;
   }
 
@@ -383,7 +388,7 @@ public final class CpuOps implements Ops {
           throw new IndexOutOfBoundsException("id " + id + " of " + table);
         }
         long from = Checks.address(table) + (long) id * width * table.dtype().bytes();
-        kernels.toFloat(table.dtype(), from, to, width);
+        convert(table.dtype(), from, to, width);
       } else {
         if (imageRows == null || ~id >= imageRows.rows()) {
           throw new IndexOutOfBoundsException("image row " + ~id + " of " + imageRows);
@@ -476,10 +481,10 @@ public final class CpuOps implements Ops {
       throw new IllegalArgumentException(
           "repeat: " + times + " times " + rows + " do not give out " + out);
     }
-    int elements = Math.toIntExact(rows.elements());
+    long elements = rows.elements();
     for (int i = 0; i < times; i++) {
-      long to = Checks.address(out) + 4L * elements * i;
-      kernels.toFloat(rows.dtype(), Checks.address(rows), to, elements);
+      long to = Checks.address(out) + 4 * elements * i;
+      convert(rows.dtype(), Checks.address(rows), to, elements);
     }
   }
 
@@ -507,9 +512,6 @@ public final class CpuOps implements Ops {
   @Override
   public void close() {
     team.close();
-    linear.close();
-    attention.close();
-    rope.close();
     patches.close();
     for (Scratch s : converted) {
       s.close();

@@ -4,8 +4,10 @@ import io.minigpt4.tensor.DType;
 
 /**
  * The inner loops of {@link CpuOps}. {@link ScalarKernels} is the plain truth that tests compare
- * against, {@link VectorKernels} the fast twin. Arguments are raw addresses of float32 data (unless
- * a {@link DType} says otherwise), strides and counts in elements; nothing is checked here.
+ * against, {@link VectorKernels} the fast twin. A {@code long} is the raw address of float32 data
+ * (unless a {@link DType} says otherwise), a {@code float[]} with an index is packed or scratch
+ * data; C2 makes the best code for those two. Strides and counts are in elements. Nothing is
+ * checked here.
  *
  * <p>Large matrix products run on <em>panels</em>: up to {@link #maxVectors} × {@link #lanes} rows
  * of the left operand, transposed so that consecutive rows lie in consecutive lanes, {@code [k]
@@ -15,6 +17,9 @@ import io.minigpt4.tensor.DType;
 interface Kernels {
   /** Right-hand rows that {@link #tile} handles at once. */
   int TILE_ROWS = 4;
+
+  /** The most left-hand rows of {@link #dots}. */
+  int DOT_ROWS = 8;
 
   /** A short name for people, e.g. {@code AVX-512}. */
   String name();
@@ -26,68 +31,94 @@ interface Kernels {
   int maxVectors();
 
   /** Converts {@code n} elements of type F32, F16 or BF16 to float32, exactly. */
-  void toFloat(DType type, long from, long to, int n);
+  void toFloats(DType type, long from, float[] to, int at, int n);
 
   /** Converts {@code n} floats to F32, F16 or BF16, rounding to nearest even. */
-  void fromFloat(DType type, long from, long to, int n);
+  void fromFloats(DType type, float[] from, int at, long to, int n);
+
+  /** to[at + c·toStride + r] = from[r·fromStride + c] for r &lt; rows, c &lt; columns. */
+  void pack(long from, long fromStride, int rows, int columns, float[] to, int at, int toStride);
+
+  /** to[c·toStride + r] = from[at + r·fromStride + c] for r &lt; rows, c &lt; columns. */
+  void unpack(float[] from, int at, int fromStride, int rows, int columns, long to, long toStride);
 
   /**
-   * acc[r][·] (+)= Σ_i w[r·wRow + i·wStep] · x[i][·] for r &lt; {@link #TILE_ROWS}, i &lt; k, with
-   * rows of {@code vectors · lanes} floats.
+   * acc[accAt + r·width + c] (+)= Σ_i w[wAt + r·wStride + i] · x[xAt + i·width + c] for r &lt;
+   * {@link #TILE_ROWS}, i &lt; k, c &lt; width = vectors · lanes.
    *
    * @param add whether to add to what {@code acc} holds or to overwrite it
    */
-  void tile(int vectors, long x, long w, long wRow, long wStep, int k, long acc, boolean add);
+  void tile(
+      int vectors,
+      float[] x,
+      int xAt,
+      float[] w,
+      int wAt,
+      int wStride,
+      int k,
+      float[] acc,
+      int accAt,
+      boolean add);
 
   /**
-   * out[i·outStride + j] = Σ_k x[i·xStride + k] · w[j·wStride + k] for i &lt; m, j &lt; n, with
-   * vectors along k: the shape of decoding, where every weight is used only a few times.
+   * out[i·outStride + j] = Σ_c x[i·k + c] · w[j·wStride + c] for i &lt; m ≤ {@link #DOT_ROWS}, j
+   * &lt; n, c &lt; k, with vectors along k: the shape of decoding, where every weight is used only
+   * a few times.
    *
    * @param type of the elements of {@code w}
+   * @param x as {@link #arrange} lays it out
+   * @param scratch at least {@link #dotScratch} floats
    */
   void dots(
       DType type,
-      long x,
-      long xStride,
+      float[] x,
       int m,
       long w,
       long wStride,
       int n,
       int k,
       long out,
-      long outStride);
+      long outStride,
+      float[] scratch);
 
-  /** out[j] += Σ_i p[i] · v[i·vStride + j] for i &lt; n, j &lt; width. */
-  void addWeightedRows(DType type, long p, int n, long v, long vStride, int width, long out);
+  /** Copies m rows of k floats in the order in which {@link #dots} wants them. */
+  void arrange(DType type, long x, long xStride, int m, int k, float[] to);
 
-  /** to[c·toStride + r] = from[r·fromStride + c] for r &lt; rows, c &lt; columns. */
-  void transpose(long from, long fromStride, long to, long toStride, int rows, int columns);
+  /** Floats of scratch that {@link #dots} needs. */
+  int dotScratch(int k);
+
+  /** scores[at + j] = Σ_c x[xAt + c] · rows[j·width + c] for j &lt; n, c &lt; width. */
+  void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at);
+
+  /** out[outAt + c] += Σ_j p[at + j] · rows[j·width + c] for j &lt; n, c &lt; width. */
+  void addWeightedRows(float[] p, int at, float[] rows, int n, int width, float[] out, int outAt);
 
   /**
    * One step of the online softmax (Milakov and Gimelshein 2018) down the columns of a panel of
-   * scores s [n][width], width a multiple of {@link #lanes}: replaces each score by exp(s − max)
-   * with the new running maximum, updates max and sum, and leaves in {@code factor} what earlier
-   * sums of this column must be multiplied by.
+   * scores x[at …] [n][width], width a multiple of {@link #lanes}: replaces each score by exp(s −
+   * max) with the new running maximum. {@code state} holds from {@code stateAt} on, each [width],
+   * the running maxima, the running sums, and, as a result, what earlier sums of the column must be
+   * multiplied by.
    */
-  void softmaxColumns(long s, int n, int width, long max, long sum, long factor);
+  void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt);
 
-  /** s[i] = exp(s[i] − max s) / Σ exp(s − max s) for i &lt; n. */
-  void softmax(long s, int n);
+  /** x[i] = exp(x[i] − max x) / Σ exp(x − max x) for at ≤ i &lt; at + n. */
+  void softmax(float[] x, int at, int n);
 
-  /** x[r][c] *= factor[c] for r &lt; rows, c &lt; width. */
-  void scaleColumns(long x, int rows, int width, long factor);
+  /** x[at + r·width + c] *= factor[factorAt + c] for r &lt; rows, c &lt; width. */
+  void scaleColumns(float[] x, int at, int rows, int width, float[] factor, int factorAt);
 
-  /** x[i] *= factor. */
-  void scale(long x, int n, float factor);
+  /** x[i] *= factor for at ≤ i &lt; at + n. */
+  void scale(float[] x, int at, int n, float factor);
+
+  /** x[i] += value. */
+  void addConstant(float[] x, int at, int n, float value);
+
+  /** x[i] = gelu(x[i] + value). */
+  void addConstantGelu(float[] x, int at, int n, float value);
 
   /** x[i] += y[i]. */
   void add(long x, long y, int n);
-
-  /** x[i] += value. */
-  void addConstant(long x, int n, float value);
-
-  /** x[i] = gelu(x[i] + value). */
-  void addConstantGelu(long x, int n, float value);
 
   /** x[i] = gelu(x[i] + y[i]). */
   void addGelu(long x, long y, int n);
@@ -102,7 +133,8 @@ interface Kernels {
   void rmsNorm(long x, long weight, float eps, long out, int n);
 
   /**
-   * Rotates pairs (x[i], x[i + half]) by the angles with the given cosines and sines, i &lt; half.
+   * Rotates pairs (x[i], x[i + half]) by angles whose cosines and sines are table[at + i] and
+   * table[at + half + i], i &lt; half.
    */
-  void rotate(long x, long cos, long sin, int half);
+  void rotate(long x, float[] table, int at, int half);
 }

@@ -3,13 +3,14 @@ package io.minigpt4.cpu;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
+import java.util.Arrays;
 
 /**
  * Rotary position embedding (Su et al. 2021) in the rotate-half form, together with the append to
  * the cache. Cosines and sines are computed once per position and kept: the angle is rounded to
  * float32 before its cosine is taken, as the published implementation does.
  */
-final class Rope implements Team.Task, AutoCloseable {
+final class Rope implements Team.Task {
   /** Elements below which waking other threads costs more than it brings. */
   private static final int SERIAL_ELEMENTS = 1 << 15;
 
@@ -17,10 +18,12 @@ final class Rope implements Team.Task, AutoCloseable {
 
   private final Kernels kernels;
   private final Team team;
-  private Scratch table = new Scratch();
+  private final Buffer[] rowOfWorker;
   private float[] frequencies = {};
 
-  /** Positions in the table, each [half] cosines and [half] sines. */
+  /** [positions][half cosines, half sines]. */
+  private float[] table = {};
+
   private int positions;
 
   private long q;
@@ -34,11 +37,11 @@ final class Rope implements Team.Task, AutoCloseable {
   private int headDim;
   private int layer;
   private Batch batch = new Batch(0);
-  private long angles;
 
   Rope(Kernels kernels, Team team) {
     this.kernels = kernels;
     this.team = team;
+    this.rowOfWorker = Buffer.array(team.size(), 0);
   }
 
   /** Sets the queries [rows, heads · headDim], rotated in place. */
@@ -93,19 +96,13 @@ final class Rope implements Team.Task, AutoCloseable {
     }
     int from = same ? positions : 0;
     positions = Math.max(FIRST_POSITIONS, Math.max(length, same ? 2 * positions : 0));
-    Scratch larger = new Scratch();
-    angles = larger.floats((long) positions * headDim);
-    if (from > 0) {
-      Memory.copy(table.floats(0), angles, 4L * from * headDim);
-    }
-    table.close();
-    table = larger;
+    table = Arrays.copyOf(table, Math.multiplyExact(positions, headDim));
     for (int position = from; position < positions; position++) {
-      long row = angles + 4L * position * headDim;
+      int row = position * headDim;
       for (int i = 0; i < half; i++) {
         float angle = position * frequencies[i];
-        Memory.setFloat(row + 4L * i, (float) Math.cos(angle));
-        Memory.setFloat(row + 4L * (half + i), (float) Math.sin(angle));
+        table[row + i] = (float) Math.cos(angle);
+        table[row + half + i] = (float) Math.sin(angle);
       }
     }
   }
@@ -119,10 +116,9 @@ final class Rope implements Team.Task, AutoCloseable {
     }
     int position = batch.past(sequence) + item - batch.start(sequence);
     int half = headDim / 2;
-    long cos = angles + 4L * position * headDim;
-    long sin = cos + 4L * half;
+    int angles = position * headDim;
     for (int h = 0; h < heads; h++) {
-      kernels.rotate(q + 4 * (item * qStride + (long) h * headDim), cos, sin, half);
+      kernels.rotate(q + 4 * (item * qStride + (long) h * headDim), table, angles, half);
     }
     KvCache cache = batch.cache(sequence);
     KvCache.Pool pool = cache.pool();
@@ -133,15 +129,19 @@ final class Rope implements Team.Task, AutoCloseable {
       long key = k + 4 * (item * kStride + (long) h * headDim);
       long value = v + 4 * (item * vStride + (long) h * headDim);
       long place = ((long) h * KvCache.Pool.PAGE + slot) * headDim;
-      kernels.rotate(key, cos, sin, half);
-      kernels.fromFloat(type, key, page + (pool.keyOffset(layer) + place) * type.bytes(), headDim);
-      kernels.fromFloat(
-          type, value, page + (pool.valueOffset(layer) + place) * type.bytes(), headDim);
+      kernels.rotate(key, table, angles, half);
+      store(type, key, page + (pool.keyOffset(layer) + place) * type.bytes(), worker);
+      store(type, value, page + (pool.valueOffset(layer) + place) * type.bytes(), worker);
     }
   }
 
-  @Override
-  public void close() {
-    table.close();
+  private void store(DType type, long head, long place, int worker) {
+    if (type == DType.F32) {
+      Memory.copy(head, place, 4L * headDim);
+    } else {
+      float[] row = rowOfWorker[worker].floats(headDim);
+      kernels.toFloats(DType.F32, head, row, 0, headDim);
+      kernels.fromFloats(type, row, 0, place, headDim);
+    }
   }
 }

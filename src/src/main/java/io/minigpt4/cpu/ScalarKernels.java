@@ -6,6 +6,7 @@ import static io.minigpt4.cpu.Memory.setFloat;
 import static io.minigpt4.cpu.Memory.setShort;
 
 import io.minigpt4.tensor.DType;
+import java.util.Arrays;
 
 /** {@link Kernels} in plain Java: the truth that tests compare the vector kernels to. */
 final class ScalarKernels implements Kernels {
@@ -45,16 +46,16 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void toFloat(DType type, long from, long to, int n) {
+  public void toFloats(DType type, long from, float[] to, int at, int n) {
     for (int i = 0; i < n; i++) {
-      setFloat(to + 4L * i, load(type, from, i));
+      to[at + i] = load(type, from, i);
     }
   }
 
   @Override
-  public void fromFloat(DType type, long from, long to, int n) {
+  public void fromFloats(DType type, float[] from, int at, long to, int n) {
     for (int i = 0; i < n; i++) {
-      float value = getFloat(from + 4L * i);
+      float value = from[at + i];
       switch (type) {
         case F32 -> setFloat(to + 4L * i, value);
         case F16 -> setShort(to + 2L * i, Float.floatToFloat16(value));
@@ -65,20 +66,50 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void pack(
+      long from, long fromStride, int rows, int columns, float[] to, int at, int toStride) {
+    for (int r = 0; r < rows; r++) {
+      long row = from + 4L * r * fromStride;
+      for (int c = 0; c < columns; c++) {
+        to[at + c * toStride + r] = getFloat(row + 4L * c);
+      }
+    }
+  }
+
+  @Override
+  public void unpack(
+      float[] from, int at, int fromStride, int rows, int columns, long to, long toStride) {
+    for (int c = 0; c < columns; c++) {
+      long row = to + 4L * c * toStride;
+      for (int r = 0; r < rows; r++) {
+        setFloat(row + 4L * r, from[at + r * fromStride + c]);
+      }
+    }
+  }
+
+  @Override
   public void tile(
-      int vectors, long x, long w, long wRow, long wStep, int k, long acc, boolean add) {
+      int vectors,
+      float[] x,
+      int xAt,
+      float[] w,
+      int wAt,
+      int wStride,
+      int k,
+      float[] acc,
+      int accAt,
+      boolean add) {
     int width = vectors * LANES;
     for (int r = 0; r < TILE_ROWS; r++) {
-      long row = acc + 4L * r * width;
+      int row = accAt + r * width;
       if (!add) {
-        Memory.fill(row, width, 0);
+        Arrays.fill(acc, row, row + width, 0);
       }
       for (int i = 0; i < k; i++) {
-        float factor = getFloat(w + 4 * (r * wRow + i * wStep));
-        long values = x + 4L * i * width;
+        float factor = w[wAt + r * wStride + i];
+        int values = xAt + i * width;
         for (int c = 0; c < width; c++) {
-          long at = row + 4L * c;
-          setFloat(at, Math.fma(factor, getFloat(values + 4L * c), getFloat(at)));
+          acc[row + c] += factor * x[values + c];
         }
       }
     }
@@ -87,20 +118,20 @@ final class ScalarKernels implements Kernels {
   @Override
   public void dots(
       DType type,
-      long x,
-      long xStride,
+      float[] x,
       int m,
       long w,
       long wStride,
       int n,
       int k,
       long out,
-      long outStride) {
+      long outStride,
+      float[] scratch) {
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < n; j++) {
         double sum = 0;
         for (int c = 0; c < k; c++) {
-          sum += (double) getFloat(x + 4 * (i * xStride + c)) * load(type, w, j * wStride + c);
+          sum += (double) x[i * k + c] * load(type, w, j * wStride + c);
         }
         setFloat(out + 4 * (i * outStride + j), (float) sum);
       }
@@ -108,77 +139,100 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
+    for (int i = 0; i < m; i++) {
+      toFloats(DType.F32, x + 4L * i * xStride, to, i * k, k);
+    }
+  }
+
+  @Override
+  public int dotScratch(int k) {
+    return 0;
+  }
+
+  @Override
+  public void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at) {
+    for (int j = 0; j < n; j++) {
+      double sum = 0;
+      for (int c = 0; c < width; c++) {
+        sum += (double) x[xAt + c] * rows[j * width + c];
+      }
+      scores[at + j] = (float) sum;
+    }
+  }
+
+  @Override
   public void addWeightedRows(
-      DType type, long p, int n, long v, long vStride, int width, long out) {
-    for (int i = 0; i < n; i++) {
-      float weight = getFloat(p + 4L * i);
-      for (int j = 0; j < width; j++) {
-        long at = out + 4L * j;
-        setFloat(at, Math.fma(weight, load(type, v, i * vStride + j), getFloat(at)));
+      float[] p, int at, float[] rows, int n, int width, float[] out, int outAt) {
+    for (int j = 0; j < n; j++) {
+      for (int c = 0; c < width; c++) {
+        out[outAt + c] += p[at + j] * rows[j * width + c];
       }
     }
   }
 
   @Override
-  public void transpose(long from, long fromStride, long to, long toStride, int rows, int columns) {
-    for (int c = 0; c < columns; c++) {
-      for (int r = 0; r < rows; r++) {
-        setFloat(to + 4 * (c * toStride + r), getFloat(from + 4 * (r * fromStride + c)));
-      }
-    }
-  }
-
-  @Override
-  public void softmaxColumns(long s, int n, int width, long max, long sum, long factor) {
+  public void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt) {
     for (int c = 0; c < width; c++) {
-      float oldMax = getFloat(max + 4L * c);
+      float oldMax = state[stateAt + c];
       float newMax = oldMax;
       for (int i = 0; i < n; i++) {
-        newMax = Math.max(newMax, getFloat(s + 4 * ((long) i * width + c)));
+        newMax = Math.max(newMax, x[at + i * width + c]);
       }
       float correction = (float) Math.exp(oldMax - newMax);
-      double total = (double) getFloat(sum + 4L * c) * correction;
+      double total = (double) state[stateAt + width + c] * correction;
       for (int i = 0; i < n; i++) {
-        long at = s + 4 * ((long) i * width + c);
-        float e = (float) Math.exp(getFloat(at) - newMax);
-        setFloat(at, e);
-        total += e;
+        int place = at + i * width + c;
+        x[place] = (float) Math.exp(x[place] - newMax);
+        total += x[place];
       }
-      setFloat(max + 4L * c, newMax);
-      setFloat(sum + 4L * c, (float) total);
-      setFloat(factor + 4L * c, correction);
+      state[stateAt + c] = newMax;
+      state[stateAt + width + c] = (float) total;
+      state[stateAt + 2 * width + c] = correction;
     }
   }
 
   @Override
-  public void softmax(long s, int n) {
+  public void softmax(float[] x, int at, int n) {
     float max = Float.NEGATIVE_INFINITY;
-    for (int i = 0; i < n; i++) {
-      max = Math.max(max, getFloat(s + 4L * i));
+    for (int i = at; i < at + n; i++) {
+      max = Math.max(max, x[i]);
     }
     double total = 0;
-    for (int i = 0; i < n; i++) {
-      float e = (float) Math.exp(getFloat(s + 4L * i) - max);
-      setFloat(s + 4L * i, e);
-      total += e;
+    for (int i = at; i < at + n; i++) {
+      x[i] = (float) Math.exp(x[i] - max);
+      total += x[i];
     }
-    scale(s, n, (float) (1 / total));
+    scale(x, at, n, (float) (1 / total));
   }
 
   @Override
-  public void scaleColumns(long x, int rows, int width, long factor) {
+  public void scaleColumns(float[] x, int at, int rows, int width, float[] factor, int factorAt) {
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < width; c++) {
-        long at = x + 4 * ((long) r * width + c);
-        setFloat(at, getFloat(at) * getFloat(factor + 4L * c));
+        x[at + r * width + c] *= factor[factorAt + c];
       }
     }
   }
 
   @Override
-  public void scale(long x, int n, float factor) {
-    for (int i = 0; i < n; i++) {
-      setFloat(x + 4L * i, getFloat(x + 4L * i) * factor);
+  public void scale(float[] x, int at, int n, float factor) {
+    for (int i = at; i < at + n; i++) {
+      x[i] *= factor;
+    }
+  }
+
+  @Override
+  public void addConstant(float[] x, int at, int n, float value) {
+    for (int i = at; i < at + n; i++) {
+      x[i] += value;
+    }
+  }
+
+  @Override
+  public void addConstantGelu(float[] x, int at, int n, float value) {
+    for (int i = at; i < at + n; i++) {
+      x[i] = gelu(x[i] + value);
     }
   }
 
@@ -190,27 +244,13 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void addConstant(long x, int n, float value) {
-    for (int i = 0; i < n; i++) {
-      setFloat(x + 4L * i, getFloat(x + 4L * i) + value);
-    }
-  }
-
-  @Override
-  public void addConstantGelu(long x, int n, float value) {
-    for (int i = 0; i < n; i++) {
-      setFloat(x + 4L * i, gelu(getFloat(x + 4L * i) + value));
-    }
-  }
-
-  @Override
   public void addGelu(long x, long y, int n) {
     for (int i = 0; i < n; i++) {
       setFloat(x + 4L * i, gelu(getFloat(x + 4L * i) + getFloat(y + 4L * i)));
     }
   }
 
-  private static float gelu(float x) {
+  static float gelu(float x) {
     return (float) (0.5 * x * (1 + erf(x * Math.sqrt(0.5))));
   }
 
@@ -221,18 +261,19 @@ final class ScalarKernels implements Kernels {
   static double erf(double x) {
     double a = Math.abs(x);
     double t = 1 / (1 + 0.3275911 * a);
-    double poly =
-        t
-            * (0.254829592
-                + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+    double inner = -1.453152027 + t * 1.061405429;
+    double poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * inner)));
     return Math.copySign(1 - poly * Math.exp(-a * a), x);
+  }
+
+  static float silu(float x) {
+    return (float) (x / (1 + Math.exp(-x)));
   }
 
   @Override
   public void siluMul(long gate, long up, long out, int n) {
     for (int i = 0; i < n; i++) {
-      float g = getFloat(gate + 4L * i);
-      setFloat(out + 4L * i, (float) (g / (1 + Math.exp(-g)) * getFloat(up + 4L * i)));
+      setFloat(out + 4L * i, silu(getFloat(gate + 4L * i)) * getFloat(up + 4L * i));
     }
   }
 
@@ -270,14 +311,14 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void rotate(long x, long cos, long sin, int half) {
+  public void rotate(long x, float[] table, int at, int half) {
     for (int i = 0; i < half; i++) {
       float a = getFloat(x + 4L * i);
       float b = getFloat(x + 4L * (half + i));
-      float c = getFloat(cos + 4L * i);
-      float s = getFloat(sin + 4L * i);
-      setFloat(x + 4L * i, a * c - b * s);
-      setFloat(x + 4L * (half + i), b * c + a * s);
+      float cos = table[at + i];
+      float sin = table[at + half + i];
+      setFloat(x + 4L * i, a * cos - b * sin);
+      setFloat(x + 4L * (half + i), b * cos + a * sin);
     }
   }
 }

@@ -7,6 +7,6 @@ final class TestKernels {
   private TestKernels() {}
 
   static Stream<Kernels> all() {
-    return Stream.of(new ScalarKernels());
+    return Stream.of(new ScalarKernels(), new VectorKernels());
   }
 }
