@@ -14,10 +14,10 @@ import java.nio.file.Path;
 import java.util.Objects;
 
 /** Golden files, and how near to them is near enough. */
-final class Goldens {
+public final class Goldens {
   private Goldens() {}
 
-  static Path path(String name) {
+  public static Path path(String name) {
     try {
       return Path.of(
           Objects.requireNonNull(Goldens.class.getResource("/golden/" + name), name).toURI());

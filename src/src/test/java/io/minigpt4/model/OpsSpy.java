@@ -11,7 +11,7 @@ import java.util.List;
  * Looks over a model's shoulder: passes all calls on to a device, and keeps a copy of one tensor of
  * each call of one operation as the call leaves it.
  */
-final class OpsSpy {
+public final class OpsSpy {
   private final Ops spied;
   private final String operation;
   private final List<float[]> seen = new ArrayList<>();
@@ -20,7 +20,7 @@ final class OpsSpy {
    * @param operation name of the method of {@link Ops} to watch
    * @param argument which of its arguments, from 0
    */
-  OpsSpy(Ops target, String operation, int argument) {
+  public OpsSpy(Ops target, String operation, int argument) {
     this.operation = operation;
     this.spied =
         (Ops)
@@ -40,16 +40,16 @@ final class OpsSpy {
                 });
   }
 
-  Ops ops() {
+  public Ops ops() {
     return spied;
   }
 
   /** What call {@code i} of the operation left in the tensor. */
-  float[] seen(int i) {
+  public float[] seen(int i) {
     return seen.get(i);
   }
 
-  int calls() {
+  public int calls() {
     return seen.size();
   }
 
