@@ -9,8 +9,6 @@ import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.io.BufferedReader;
-import java.io.FileDescriptor;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintWriter;
@@ -23,8 +21,10 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
 
 /** {@code chat}: talk about pictures. */
 @Command(
@@ -67,6 +67,7 @@ final class ChatCommand implements Callable<Integer> {
   @Option(names = "--exif", description = "Turn pictures as their EXIF orientation says.")
   private boolean exif;
 
+  @Spec private CommandSpec spec = CommandSpec.create();
   @Mixin private ModelOptions modelOptions = new ModelOptions();
   @Mixin private GenerationOptions generationOptions = new GenerationOptions();
 
@@ -98,6 +99,9 @@ final class ChatCommand implements Callable<Integer> {
     try {
       return loading.get();
     } catch (ExecutionException e) {
+      if (e.getCause() instanceof Error error) {
+        throw error;
+      }
       throw e.getCause() instanceof Exception cause ? cause : e;
     }
   }
@@ -106,8 +110,8 @@ final class ChatCommand implements Callable<Integer> {
   private int unattended(
       ChatSession session, ChatSettings settings, PictureOptions options, List<Picture> pictures)
       throws IOException {
-    PrintWriter out = standard(FileDescriptor.out);
-    PrintWriter err = standard(FileDescriptor.err);
+    PrintWriter out = spec.commandLine().getOut();
+    PrintWriter err = spec.commandLine().getErr();
     Interrupts interrupts = new Interrupts();
     interrupts.install();
     TurnPrinter printer = new TurnPrinter(out, err, output == Output.json, interrupts::stopped);
@@ -157,10 +161,5 @@ final class ChatCommand implements Callable<Integer> {
     for (int i = 0; i < pictures.size(); i++) {
       loop.image(images.get(i).toString(), pictures.get(i));
     }
-  }
-
-  /** UTF-8 whatever the locale: what the model writes must not turn into question marks. */
-  private static PrintWriter standard(FileDescriptor descriptor) {
-    return new PrintWriter(new FileOutputStream(descriptor), false, StandardCharsets.UTF_8);
   }
 }

@@ -43,7 +43,14 @@ public final class Commands {
    *     itself returned
    */
   public static int run(Object command, String... args) {
+    return run(command, Terminals.standard(System.out), Terminals.standard(System.err), args);
+  }
+
+  /** The same with other streams than the process's own. */
+  static int run(Object command, PrintWriter out, PrintWriter err, String... args) {
     CommandLine commandLine = new CommandLine(command);
+    commandLine.setOut(out);
+    commandLine.setErr(err);
     commandLine.getCommandSpec().addOption(debugOption());
     Commands commands = new Commands(commandLine, isDebug(args));
     commandLine.setParameterExceptionHandler((e, unused) -> commands.wrongUsage(e));
@@ -106,6 +113,12 @@ public final class Commands {
     }
     err.flush();
     return exitCode;
+  }
+
+  /** Prints a line that says what may not be as the user thinks. */
+  static void warn(PrintWriter err, String message) {
+    err.println("minigpt4: warning: " + message);
+    err.flush();
   }
 
   private static String oneLine(@Nullable String message) {

@@ -1,5 +1,8 @@
 package io.minigpt4.cli;
 
+import io.minigpt4.config.MiniGpt4Config;
+import io.minigpt4.config.ModelSettings;
+import io.minigpt4.config.PublishedFiles;
 import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
@@ -10,11 +13,16 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** Which model to load, and what to compute it on. */
 final class ModelOptions {
   private static final int MOST_THREADS = 1024;
+
+  @Spec(Spec.Target.MIXEE)
+  private CommandSpec spec = CommandSpec.create();
 
   @Option(
       names = "--model",
@@ -101,6 +109,29 @@ final class ModelOptions {
     if (folder != null) {
       return new ModelSource.Folder(folder);
     }
-    return new ModelSource.BuiltIn();
+    return config == null ? new ModelSource.BuiltIn() : published(config);
+  }
+
+  private ModelSource published(Path file) {
+    MiniGpt4Config yaml = MiniGpt4Config.load(file, overrides);
+    yaml.warnings().forEach(this::warn);
+    ModelSettings model = yaml.model();
+    if (model.lowResource()) {
+      warn(
+          "low_resource: 8-bit weights are not supported yet; the weights are used in the type"
+              + " that they are stored in");
+    }
+    PublishedFiles files = yaml.files();
+    return new ModelSource.Published(
+        files.vision(),
+        files.qformer(),
+        files.llama(),
+        projection == null ? files.projection() : projection,
+        model.imageSize(),
+        model.numQueryToken());
+  }
+
+  private void warn(String message) {
+    Commands.warn(spec.commandLine().getErr(), message);
   }
 }

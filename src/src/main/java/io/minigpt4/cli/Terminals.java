@@ -2,6 +2,10 @@ package io.minigpt4.cli;
 
 import java.io.Console;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -23,6 +27,16 @@ final class Terminals {
   /** Whether a person reads stderr. */
   static boolean stderr() {
     return isTerminal(2);
+  }
+
+  /**
+   * A writer to a standard stream, in UTF-8 where the locale knows nothing but ASCII: what the
+   * model writes must not turn into question marks.
+   */
+  static PrintWriter standard(PrintStream stream) {
+    Charset charset = stream.charset();
+    boolean ascii = charset.equals(StandardCharsets.US_ASCII);
+    return new PrintWriter(stream, false, ascii ? StandardCharsets.UTF_8 : charset);
   }
 
   @SuppressWarnings("SystemConsoleNull") // the specification still allows null

@@ -36,7 +36,9 @@ final class TurnPrinter {
     return new GenerationListener() {
       @Override
       public void onTrim(int rows) {
-        warn(
+        out.flush();
+        Commands.warn(
+            err,
             "the conversation has outgrown the model's context: its first "
                 + rows
                 + " tokens were left out");
@@ -69,12 +71,6 @@ final class TurnPrinter {
   void show(Answer answer, List<String> images, GenerationConfig config) {
     out.println(json ? object(answer, images, config) : "");
     out.flush();
-  }
-
-  void warn(String message) {
-    out.flush();
-    err.println("minigpt4: warning: " + message);
-    err.flush();
   }
 
   private static String object(Answer answer, List<String> images, GenerationConfig config) {

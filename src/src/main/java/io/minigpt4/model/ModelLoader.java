@@ -116,19 +116,25 @@ public final class ModelLoader {
 
   private MiniGpt4 published(
       ModelSource.Published files, @Nullable Path projection, List<Checkpoint> opened) {
-    Path ownProjection = projection == null ? files.projection() : projection;
-    if (ownProjection == null) {
-      throw new UserException(
-          "no projection: name MiniGPT-4's checkpoint with --ckpt or model.ckpt in the YAML file");
-    }
     LlamaConfig llama = LlamaConfig.read(files.llama());
     Tokenizer tokenizer = Tokenizer.load(files.llama().resolve("tokenizer.model"));
     Checkpoint vision = open(files.vision(), opened);
     Checkpoint qformer = open(files.qformer(), opened);
     Checkpoint language = open(files.llama(), opened);
-    Checkpoint trained = open(ownProjection, opened);
+    Checkpoint trained = open(projection == null ? files.projection() : projection, opened);
     VisionConfig visionConfig = VisionTransformer.sizes(vision, "", files.imageSize(), ops);
     QFormerConfig qformerConfig = QFormer.sizes(qformer, ops);
+    Integer queries = files.queryTokens();
+    if (queries != null && queries != qformerConfig.numQueryTokens()) {
+      throw new UserException(
+          "num_query_token is "
+              + queries
+              + ", but "
+              + files.qformer()
+              + " has "
+              + qformerConfig.numQueryTokens()
+              + " queries; leave the setting out or name another file");
+    }
     String name = String.valueOf(files.llama().getFileName());
     touch(opened);
     return assemble(

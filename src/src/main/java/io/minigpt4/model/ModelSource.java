@@ -20,10 +20,16 @@ public sealed interface ModelSource {
    * @param vision the vision transformer, {@code eva_vit_g.pth}
    * @param qformer BLIP-2's file with the Q-Former, {@code ln_vision} and the query tokens
    * @param llama folder of the language model in Hugging Face's layout, with its tokenizer
-   * @param projection MiniGPT-4's own checkpoint; null if one is given apart from these files
+   * @param projection MiniGPT-4's own checkpoint
    * @param imageSize side of the images in pixels; null for what the vision transformer learned
+   * @param queryTokens how many queries the Q-Former must have; null for any number
    */
   record Published(
-      Path vision, Path qformer, Path llama, @Nullable Path projection, @Nullable Integer imageSize)
+      Path vision,
+      Path qformer,
+      Path llama,
+      Path projection,
+      @Nullable Integer imageSize,
+      @Nullable Integer queryTokens)
       implements ModelSource {}
 }

@@ -36,7 +36,7 @@ class DemoGoldenTest {
     ops = CpuOps.create(2);
     model = new ModelLoader(ops, LoadListener.NONE).load(new ModelSource.BuiltIn(), null);
     golden = JsonFile.read(Goldens.path("demo.json"));
-    picture = Pictures.read(Goldens.path(golden.get("image").asText()));
+    picture = Pictures.read(Goldens.documented(golden.get("image").asText()));
   }
 
   @AfterAll

@@ -10,6 +10,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.net.URISyntaxException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Objects;
 
@@ -24,6 +25,15 @@ public final class Goldens {
     } catch (URISyntaxException e) {
       throw new IllegalStateException(e);
     }
+  }
+
+  /** A picture of the documentation, wherever in the repository the tests run. */
+  public static Path documented(String name) {
+    Path folder = Path.of("").toAbsolutePath();
+    while (!Files.exists(folder.resolve("docs/images"))) {
+      folder = Objects.requireNonNull(folder.getParent(), "docs/images");
+    }
+    return folder.resolve("docs/images").resolve(name);
   }
 
   static Checkpoint tensors(String name) {

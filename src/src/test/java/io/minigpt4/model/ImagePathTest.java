@@ -165,6 +165,7 @@ class ImagePathTest {
             Goldens.path("tiny/blip2_pretrained_flant5xxl.pth"),
             Goldens.path("tiny/vicuna"),
             Goldens.path("tiny/pretrained_minigpt4.pth"),
+            null,
             null);
     return new ModelLoader(ops, LoadListener.NONE).load(files, null);
   }
