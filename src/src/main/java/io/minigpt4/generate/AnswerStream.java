@@ -91,8 +91,8 @@ final class AnswerStream {
       stopped = true;
       text.setLength(stop);
     }
-    int at = text.lastIndexOf(label);
-    if (at >= start) {
+    int from = Math.max(start, before - label.length() + 1);
+    for (int at = text.indexOf(label, from); at >= 0; at = text.indexOf(label, start)) {
       start = at + label.length();
       given = start;
       if (anyGiven) {

@@ -1,6 +1,7 @@
 package io.minigpt4.generate;
 
 import io.minigpt4.text.ChatTemplate;
+import io.minigpt4.text.StreamDecoder;
 import io.minigpt4.text.Tokenizer;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.ints.IntList;
@@ -12,12 +13,15 @@ final class StopRule {
   private final ChatTemplate template;
   private final GenerationConfig config;
   private final int[] eosIds;
+  private final StreamDecoder decoder;
+  private final StringBuilder text = new StringBuilder();
 
   StopRule(Tokenizer tokenizer, ChatTemplate template, GenerationConfig config, int... eosIds) {
     this.tokenizer = tokenizer;
     this.template = template;
     this.config = config;
     this.eosIds = eosIds;
+    this.decoder = tokenizer.streamDecoder();
   }
 
   boolean isEos(int id) {
@@ -44,12 +48,17 @@ final class StopRule {
 
   /** Whether the text of the ids holds a stop text. */
   boolean hasStopText(IntArrayList ids) {
-    AnswerStream stream = answer(GenerationListener.NONE);
-    boolean stopped = false;
-    for (int i = 0; i < ids.size() && !stopped; i++) {
-      stopped = stream.append(ids.getInt(i));
+    decoder.reset();
+    text.setLength(0);
+    for (int i = 0; i < ids.size(); i++) {
+      decoder.append(ids.getInt(i), text);
     }
-    return stopped;
+    for (String stop : config.stopTexts()) {
+      if (text.indexOf(stop) >= 0) {
+        return true;
+      }
+    }
+    return text.indexOf(template.separator()) >= 0;
   }
 
   /** A new answer, to be filled token by token. */
