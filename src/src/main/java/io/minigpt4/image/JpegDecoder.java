@@ -26,9 +26,9 @@ final class JpegDecoder {
   private static final int APP14 = 0xEE;
 
   /** A hostile progressive file could repeat scans without end. */
-  private static final int MAX_SCANS = 500;
+  private static final int MAX_SCANS = 100;
 
-  private final ByteCursor in;
+  private ByteCursor in;
   private final PictureOptions options;
   private final int[][] quantisers = new int[4][];
   private final @Nullable JpegHuffman[] dcTables = new JpegHuffman[4];
@@ -59,6 +59,25 @@ final class JpegDecoder {
     return new Decoded(decoder.picture(), decoder.orientation);
   }
 
+  /**
+   * Decodes a strip or tile of a TIFF (Adobe's TIFF Technical Note 2).
+   *
+   * @param tables a JPEG of nothing but tables that the strips share, or empty
+   * @param ycc whether three components are YCbCr rather than RGB
+   */
+  static Picture decodeStrip(byte[] tables, ByteCursor body, boolean ycc, PictureOptions options)
+      throws DecodeException {
+    JpegDecoder decoder = new JpegDecoder(new ByteCursor(tables, FORMAT), options);
+    if (tables.length > 0) {
+      decoder.readMarkers();
+    }
+    decoder.in = body;
+    decoder.readMarkers();
+    decoder.jfif = ycc;
+    decoder.adobeTransform = 0;
+    return decoder.picture();
+  }
+
   private void readMarkers() throws DecodeException {
     if (in.u8() != 0xFF || in.u8() != SOI) {
       throw DecodeException.damaged(FORMAT, "no start marker");
@@ -74,9 +93,6 @@ final class JpegDecoder {
         segment(marker, in.slice(length - 2));
       }
       marker = nextMarker();
-    }
-    if (scans == 0) {
-      throw DecodeException.damaged(FORMAT, "no pixel data");
     }
   }
 
@@ -300,6 +316,9 @@ final class JpegDecoder {
   }
 
   private Picture picture() throws DecodeException {
+    if (scans == 0) {
+      throw DecodeException.damaged(FORMAT, "no pixel data");
+    }
     if (progressive) {
       for (JpegComponent c : components) {
         for (int row = 0; row < c.blocksDown; row++) {

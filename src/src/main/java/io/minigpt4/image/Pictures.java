@@ -44,6 +44,9 @@ public final class Pictures {
       throw new UserException(file + ": is a directory; " + READABLE);
     }
     try (InputStream in = Files.newInputStream(file)) {
+      if (Files.isRegularFile(file) && Files.size(file) > options.maxBytes()) {
+        throw tooLong(file.toString(), options);
+      }
       return read(in, file.toString(), options);
     } catch (NoSuchFileException e) {
       throw new UserException(file + ": no such file; check the path", e);
@@ -76,8 +79,7 @@ public final class Pictures {
   public static Picture read(byte[] data, String name, PictureOptions options) {
     try {
       if (data.length > options.maxBytes()) {
-        throw DecodeException.tooLarge(
-            "the file is longer than expected of a picture", options.maxBytes() + " bytes");
+        throw tooLong(name, options);
       }
       Decoded decoded = decode(data, options);
       return options.applyOrientation()
@@ -89,6 +91,11 @@ public final class Pictures {
       throw new UserException(
           name + ": the picture does not fit the memory; make it smaller or raise -Xmx", e);
     }
+  }
+
+  private static UserException tooLong(String name, PictureOptions options) {
+    return new UserException(
+        name + ": is longer than the limit of " + options.maxBytes() + " bytes; make it smaller");
   }
 
   private static Decoded decode(byte[] data, PictureOptions options) throws DecodeException {
@@ -103,6 +110,9 @@ public final class Pictures {
     }
     if (starts(data, "RIFF") && ByteCursor.matches(data, 8, data.length, "WEBP")) {
       return WebpDecoder.decode(data, options);
+    }
+    if (starts(data, "II*\0") || starts(data, "MM\0*") || starts(data, "II+\0")) {
+      return TiffDecoder.decode(data, options);
     }
     if (starts(data, "BM") && data.length > 14) {
       return BmpDecoder.decode(data, options);
