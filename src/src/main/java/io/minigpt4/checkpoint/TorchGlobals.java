@@ -48,7 +48,19 @@ final class TorchGlobals {
   private static final String ENCODE = "_codecs.encode";
 
   private static final Set<String> CALLABLE =
-      Set.of(TENSOR_V2, TENSOR, PARAMETER, PARAMETER_STATE, ORDERED_DICT, NAMESPACE, SIZE, DEVICE);
+      Set.of(
+          TENSOR_V2,
+          TENSOR,
+          PARAMETER,
+          PARAMETER_STATE,
+          ORDERED_DICT,
+          NAMESPACE,
+          SIZE,
+          DEVICE,
+          NUMPY_TYPE,
+          NUMPY_SCALAR,
+          NUMPY_SCALAR_2,
+          ENCODE);
 
   /** Element types as values, which configurations hold. */
   private static final Set<String> TYPES =
@@ -114,8 +126,9 @@ final class TorchGlobals {
   }
 
   private static String refusal(String module, String qualified) {
-    if (qualified.startsWith("torch.") && qualified.endsWith("Storage")) {
-      return "holds tensors of a type that is not supported (" + qualified + ")";
+    if (qualified.startsWith("torch.")
+        && (qualified.endsWith("Storage") || qualified.startsWith("torch._utils._rebuild_"))) {
+      return "holds tensors of a kind that is not supported (" + qualified + ")";
     }
     if (module.startsWith("torch.nn") || module.startsWith("__torch__")) {
       return "holds a whole module ("
@@ -143,8 +156,7 @@ final class TorchGlobals {
       case DEVICE -> argument(arguments, 0, String.class);
       case NUMPY_TYPE -> new NumpyType(argument(arguments, 0, String.class));
       case NUMPY_SCALAR, NUMPY_SCALAR_2 -> numpyScalar(arguments);
-      case ENCODE -> // how protocol 2 writes bytes
-          argument(arguments, 0, String.class).getBytes(StandardCharsets.ISO_8859_1);
+      case ENCODE -> encoded(argument(arguments, 0, String.class));
       case ORDERED_DICT -> orderedDict(arguments);
       default -> new Namespace();
     };
@@ -245,6 +257,12 @@ final class TorchGlobals {
       }
     }
     return dict;
+  }
+
+  /** How protocol 2 writes bytes. One string may be encoded many times, so it has its price. */
+  private byte[] encoded(String text) {
+    charge.accept(text.length());
+    return text.getBytes(StandardCharsets.ISO_8859_1);
   }
 
   private Object numpyScalar(List<Object> arguments) {

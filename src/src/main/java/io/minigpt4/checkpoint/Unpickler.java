@@ -34,7 +34,10 @@ final class Unpickler {
         }
       };
 
-  /** Objects that one pickle may make; a model of a thousand layers makes some ten thousand. */
+  /**
+   * Objects, marks and memo entries that one pickle may make; a model of a thousand layers makes
+   * some ten thousand.
+   */
   private static final int MAX_OBJECTS = 2_000_000;
 
   private static final int MAX_INTEGER_BYTES = 255;
@@ -122,13 +125,16 @@ final class Unpickler {
       case 0x8e, 0x96 -> push(in.bytes(in.i64()));
       case 'h' -> push(remembered(in.u8()));
       case 'j' -> push(remembered(in.i32()));
-      case 'q' -> memo.put(in.u8(), peek());
-      case 'r' -> memo.put(in.i32(), peek());
-      case 0x94 -> memo.put(memo.size(), peek());
+      case 'q' -> remember(in.u8());
+      case 'r' -> remember(in.i32());
+      case 0x94 -> remember(memo.size());
       case '0' -> pop();
       case '1' -> popToMark();
       case '2' -> push(peek());
-      case '(' -> marks.add(stack.size());
+      case '(' -> {
+        charge(1);
+        marks.add(stack.size());
+      }
       default -> {
         return false;
       }
@@ -260,6 +266,11 @@ final class Unpickler {
     List<Object> items = new ArrayList<>(tail);
     tail.clear();
     return items;
+  }
+
+  private void remember(int key) {
+    charge(1);
+    memo.put(key, peek());
   }
 
   private Object remembered(int key) {

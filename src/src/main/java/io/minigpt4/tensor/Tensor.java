@@ -155,7 +155,8 @@ public final class Tensor {
 
   private Tensor view(long offset, long viewRows, long viewWidth) {
     long span = viewRows == 0 ? 0 : (viewRows - 1) * rowStride + viewWidth;
-    MemorySegment part = segment.asSlice(offset * dtype.bytes(), span * dtype.bytes());
+    long start = span == 0 ? 0 : offset * dtype.bytes(); // nothing may lie behind the last element
+    MemorySegment part = segment.asSlice(start, span * dtype.bytes());
     return new Tensor(dtype, new long[] {viewRows, viewWidth}, rowStride, part);
   }
 
