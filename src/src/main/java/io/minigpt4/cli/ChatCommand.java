@@ -30,6 +30,7 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "chat",
     mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class,
     description = "Talks about pictures.",
     footer = {
       "",

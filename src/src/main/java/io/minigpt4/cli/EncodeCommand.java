@@ -26,6 +26,7 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "encode",
     mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class,
     description =
         "Writes the projected image tokens of pictures to a SafeTensors file: a float32 tensor"
             + " [queries, width] for each, named by its file name.")

@@ -38,11 +38,11 @@ final class ProgressBar implements AutoCloseable {
   /** Takes note of progress in bytes. */
   void bytes(long done, long total) {
     if (due(total)) {
-      double gigabytes = total / 1e9;
-      show(
-          done,
-          total,
-          String.format(Locale.ROOT, "%d %% of %.1f GB", percent(done, total), gigabytes));
+      String size =
+          total < 1_000_000_000
+              ? String.format(Locale.ROOT, "%.1f MB", total / 1e6)
+              : String.format(Locale.ROOT, "%.1f GB", total / 1e9);
+      show(done, total, percent(done, total) + " % of " + size);
     }
   }
 
