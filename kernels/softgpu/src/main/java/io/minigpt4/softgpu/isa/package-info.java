@@ -1,0 +1,5 @@
+/** What each arithmetic instruction computes, one static method an instruction. */
+@NullMarked
+package io.minigpt4.softgpu.isa;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,5 @@
+/** Reads PTX text. */
+@NullMarked
+package io.minigpt4.softgpu.ptx;
+
+import org.jspecify.annotations.NullMarked;
