@@ -48,6 +48,7 @@ public final class Generator implements AutoCloseable {
    *     #DEFAULT_CONTEXT} or the model's own limit if that is lower
    * @param eosIds tokens that end a sequence; usually {@link Tokenizer#eosId}; those that the model
    *     cannot say are ignored
+   * @throws UserException if the tokenizer has ids that the model does not know
    */
   public Generator(
       Decoder decoder, Tokenizer tokenizer, ChatTemplate template, int context, int... eosIds) {
@@ -56,6 +57,13 @@ public final class Generator implements AutoCloseable {
     this.template = template;
     this.context = context;
     int vocabulary = decoder.vocabularySize();
+    if (tokenizer.size() > vocabulary) {
+      throw new UserException(
+          String.format(
+              "tokenizer.model has %d pieces, but the language model only %d tokens; they do not"
+                  + " belong together",
+              tokenizer.size(), vocabulary));
+    }
     this.eosIds = Arrays.stream(eosIds).filter(id -> id >= 0 && id < vocabulary).toArray();
     this.scores = new float[vocabulary];
     this.logits =

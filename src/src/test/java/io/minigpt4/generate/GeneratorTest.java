@@ -385,6 +385,14 @@ class GeneratorTest {
   }
 
   @Test
+  void aTokenizerOfAnotherModelIsAnError() {
+    assertThatThrownBy(() -> generator(new ToyDecoder(131, ToyDecoder.random(131, 1))))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("700 pieces")
+        .hasMessageContaining("131 tokens");
+  }
+
+  @Test
   void timingsCountWhatWasDone() {
     Timings timings =
         run(says(5, "A red circle."), prompt(5), greedy().maxNewTokens(3).build()).timings();
