@@ -107,6 +107,8 @@ public final class GpuModule {
   }
 
   /**
+   * Finds a kernel.
+   *
    * @throws IllegalArgumentException where the module has no kernel of this name
    */
   public GpuFunction function(String name) {

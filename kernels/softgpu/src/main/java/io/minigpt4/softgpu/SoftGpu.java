@@ -67,6 +67,8 @@ public final class SoftGpu implements AutoCloseable {
   }
 
   /**
+   * Allocates device memory.
+   *
    * @param bytes at least 1
    * @return the device address, aligned to 256 bytes; nothing is written there yet
    * @throws OutOfMemoryError where the device has less free
@@ -82,6 +84,8 @@ public final class SoftGpu implements AutoCloseable {
   }
 
   /**
+   * Frees device memory.
+   *
    * @throws IllegalArgumentException where no allocation starts at that address
    */
   public void free(long address) {

@@ -204,7 +204,7 @@ final class ArithmeticWriter {
     compare(op, cmp, type, a, b);
     code.istore(Emit.TEMP_LOCAL);
     Operand first = dst instanceof Pair p ? p.first() : dst;
-    if (dst instanceof Pair p) {
+    if (dst instanceof Pair) {
       code.iload(Emit.TEMP_LOCAL).loadConstant(1).ixor();
       if (combined) {
         combine(op, op.operands().get(3));

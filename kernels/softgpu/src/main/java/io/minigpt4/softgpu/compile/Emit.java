@@ -194,7 +194,8 @@ final class Emit {
       case Imm i -> code.loadConstant(longBits(i, type));
       case Symbol s -> code.loadConstant(address(op, s));
       case Special s -> {
-        if (Isa.special(s.name()) instanceof Method m && m.getReturnType() == long.class) {
+        Method m = Isa.special(s.name());
+        if (m != null && m.getReturnType() == long.class) {
           code.aload(WARP_LOCAL).iload(LANE_LOCAL);
           call(m);
         } else {

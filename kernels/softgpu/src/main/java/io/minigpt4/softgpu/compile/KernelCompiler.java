@@ -45,6 +45,8 @@ public final class KernelCompiler {
   }
 
   /**
+   * Compiles a kernel.
+   *
    * @param globals gives the address of each global and constant variable of the module
    * @throws io.minigpt4.softgpu.ptx.PtxException naming the line of an instruction that is not
    *     supported

@@ -103,7 +103,7 @@ final class Lowering {
           new Op(
               ins.line(),
               ins.opcode(),
-              List.of(ins.opcode().split("\\.")),
+              List.of(ins.opcode().split("\\.", -1)),
               ins.guard() == null ? null : copier.reg(ins.guard()),
               ins.negated(),
               operands,

@@ -151,7 +151,7 @@ final class StretchWriter {
   /** Where control goes for a block: into this stretch, or out to the node before it. */
   private Label label(Block target, Block first) {
     Label inside = blockLabels.get(target.index);
-    if (inside != null && (!target.stops() || target == first && atStart)) {
+    if (inside != null && (!target.stops() || (target == first && atStart))) {
       return inside;
     }
     if (target.stops()) {

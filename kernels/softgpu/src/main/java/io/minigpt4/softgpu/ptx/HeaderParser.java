@@ -21,7 +21,7 @@ final class HeaderParser {
   static Function parse(Statement s) {
     Matcher m = HEADER.matcher(s.text());
     if (!m.matches()) {
-      throw new PtxException(s.line(), "not a function header: " + s.text().split("\n")[0]);
+      throw new PtxException(s.line(), "not a function header: " + s.text().split("\n", -1)[0]);
     }
     Function f = new Function(m.group(3), m.group(1).equals("entry"), s.line());
     variables(m.group(2), f.returns(), s);
@@ -47,7 +47,7 @@ final class HeaderParser {
     if (list == null || list.isBlank()) {
       return;
     }
-    for (String one : list.split(",")) {
+    for (String one : list.split(",", -1)) {
       if (one.strip().startsWith(".reg")) {
         throw new PtxException(s.line(), "parameters in registers are not supported");
       }

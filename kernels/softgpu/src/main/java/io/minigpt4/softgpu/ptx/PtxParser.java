@@ -26,6 +26,8 @@ public final class PtxParser {
   }
 
   /**
+   * Reads a module.
+   *
    * @throws PtxException naming the line, where the text is not PTX
    */
   public static Ptx.Module parse(String text) {
@@ -41,7 +43,7 @@ public final class PtxParser {
       String first = word(t);
       switch (first) {
         case ".version" -> module.setVersion(t.substring(8).strip());
-        case ".target" -> module.setTarget(t.substring(7).strip().split("[ ,]")[0]);
+        case ".target" -> module.setTarget(t.substring(7).strip().split("[ ,]", -1)[0]);
         case ".address_size" -> {
           if (!t.endsWith("64")) {
             throw new PtxException(s.line(), "only .address_size 64 is supported, not: " + t);
@@ -210,7 +212,7 @@ public final class PtxParser {
       String name = s.text().substring(0, s.text().length() - 1).strip();
       if (next < statements.size() && statements.get(next).text().startsWith(".branchtargets")) {
         String list = statements.get(next++).text().substring(".branchtargets".length());
-        scope.targets.put(name, List.of(list.strip().split("\\s*,\\s*")));
+        scope.targets.put(name, List.of(list.strip().split("\\s*,\\s*", -1)));
         return;
       }
       Label l = new Label(name);
@@ -240,7 +242,7 @@ public final class PtxParser {
         throw new PtxException(s.line(), "not understood: " + s.text());
       }
       RegType type = regType(parts[1], s.line());
-      for (String name : parts[2].split("\\s*,\\s*")) {
+      for (String name : parts[2].split("\\s*,\\s*", -1)) {
         int open = name.indexOf('<');
         if (open < 0) {
           scope.regs.put(name.strip(), new Reg(name.strip(), type));
@@ -270,10 +272,10 @@ public final class PtxParser {
       }
       String opcode = word(t);
       String rest = t.substring(opcode.length()).strip();
-      String name = opcode.split("\\.")[0];
+      String name = opcode.split("\\.", -1)[0];
       if (name.equals("bra") || name.equals("brx")) {
         branches.add(new Pending(f.body().size(), s, rest, scope));
-        rest = name.equals("bra") ? "" : rest.split(",")[0];
+        rest = name.equals("bra") ? "" : rest.split(",", -1)[0];
       }
       List<Operand> operands = new OperandParser(rest, s.line(), this).list();
       f.body().add(new Instruction(s.line(), opcode, guard, negated, operands));

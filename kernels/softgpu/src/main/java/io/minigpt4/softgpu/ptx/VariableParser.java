@@ -76,7 +76,7 @@ final class VariableParser {
   private static long count(@Nullable String dims, Statement s) {
     long n = 1;
     if (dims != null && !dims.isBlank()) {
-      for (String d : dims.replace("]", "").substring(1).split("\\[")) {
+      for (String d : dims.replace("]", "").substring(1).split("\\[", -1)) {
         n *= d.isBlank() ? 0 : integer(d, s);
       }
     }
@@ -96,7 +96,7 @@ final class VariableParser {
 
   private static byte[] bytes(Variable v, String init, int element, boolean floating, Statement s) {
     String flat = init.replace('{', ' ').replace('}', ' ').strip();
-    String[] values = flat.isEmpty() ? new String[0] : flat.split("\\s*,\\s*");
+    String[] values = flat.isEmpty() ? new String[0] : flat.split("\\s*,\\s*", -1);
     if (values.length * (long) element > v.size()) {
       throw new PtxException(s.line(), v.name() + " has more initial values than elements");
     }
@@ -123,7 +123,7 @@ final class VariableParser {
     if (element != 8) {
       throw new PtxException(s.line(), "an address needs 8 bytes: " + x);
     }
-    String[] parts = x.split("\\+");
+    String[] parts = x.split("\\+", -1);
     long addend = parts.length > 1 ? integer(parts[1].strip(), s) : 0;
     v.relocations().add(new Relocation(at, parts[0].strip(), addend));
   }

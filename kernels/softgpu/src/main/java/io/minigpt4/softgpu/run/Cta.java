@@ -53,7 +53,7 @@ public final class Cta implements AutoCloseable {
     }
     shared = new SharedMemory(arena, start + launch.dynamicShared, this);
     localBytes = k.localBytes();
-    localStride = (localBytes + 15) & ~15;
+    localStride = (localBytes + 15L) & -16L;
     int lanes = (threads + 31) / 32 * 32;
     localBase = arena.allocate(localStride * lanes + 16, 16).address();
     localShadow = arena.allocate(localStride * lanes + 16, 16).address();

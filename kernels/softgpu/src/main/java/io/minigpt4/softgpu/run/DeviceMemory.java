@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -41,9 +42,12 @@ public final class DeviceMemory implements AutoCloseable {
   }
 
   /**
+   * Makes an allocation.
+   *
    * @param bytes at least 1
    * @return the allocation, aligned to 256 bytes, or null where the memory is used up
    */
+  @SuppressWarnings("MustBeClosedChecker") // The allocation closes it.
   public synchronized @Nullable Allocation allocate(
       long bytes, Allocation.Kind kind, String label) {
     boolean counted = kind != Allocation.Kind.HOST;
@@ -63,6 +67,7 @@ public final class DeviceMemory implements AutoCloseable {
   }
 
   /** Takes memory that the host owns into the registry, as written. */
+  @SuppressWarnings("MustBeClosedChecker") // The allocation closes it.
   public synchronized Allocation register(long address, long bytes) {
     Arena arena = Arena.ofShared();
     MemorySegment shadow = arena.allocate((bytes + 15) & -16L, 16);
@@ -102,7 +107,7 @@ public final class DeviceMemory implements AutoCloseable {
     return holder(live, address);
   }
 
-  private static @Nullable Allocation holder(TreeMap<Long, Allocation> map, long address) {
+  private static @Nullable Allocation holder(NavigableMap<Long, Allocation> map, long address) {
     Map.Entry<Long, Allocation> e = map.floorEntry(address);
     if (e == null || address >= e.getValue().base() + e.getValue().size()) {
       return null;

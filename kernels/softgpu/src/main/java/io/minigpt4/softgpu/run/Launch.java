@@ -21,7 +21,7 @@ public final class Launch {
   final int blockZ;
   final int dynamicShared;
   private final List<Fault> faults = new ArrayList<>();
-  private final Set<Integer> seen = new HashSet<>();
+  private final Set<String> seen = new HashSet<>();
   private volatile boolean stopped;
   private long instructions;
 
@@ -59,7 +59,7 @@ public final class Launch {
 
   /** Notes a fault; each kind is reported once for an instruction. */
   synchronized void report(Fault fault, int site) {
-    if (stopped || !seen.add(site * 16 + fault.kind().ordinal())) {
+    if (stopped || !seen.add(fault.kind() + " " + site)) {
       return;
     }
     faults.add(fault);

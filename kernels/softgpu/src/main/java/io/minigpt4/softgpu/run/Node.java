@@ -24,6 +24,8 @@ public abstract class Node {
   }
 
   /**
+   * Finds lanes that need not wait any longer.
+   *
    * @param group all lanes that wait here
    * @return those that can go on together now
    */

@@ -11,7 +11,7 @@ import java.lang.foreign.Arena;
 final class SharedMemory {
   private static final int SEVERAL = 0xFF;
   private static final int ATOMIC = 0xFE;
-  private static final long ATOMIC_TAG = ATOMIC * 0x0101010101010101L;
+  private static final long ATOMIC_TAG = 0xFEFEFEFEFEFEFEFEL;
   private static final long WRITTEN = 0x0101010101010101L;
 
   final int size;
