@@ -38,6 +38,16 @@ class HostilePickleTest {
             .bytes());
   }
 
+  /** A dict with a tensor of six elements. */
+  private static byte[] oneTensor(long storageElements) {
+    return new PickleBytes()
+        .op(0x80, 2, '}')
+        .text("w")
+        .tensor("0", storageElements, 0, new long[] {6}, new long[] {1})
+        .op('s', '.')
+        .bytes();
+  }
+
   private void assertRefused(PickleBytes value, String reason) throws IOException {
     Path file = withValue(value);
     assertThatThrownBy(() -> Checkpoints.open(file).close())
@@ -217,24 +227,12 @@ class HostilePickleTest {
   void expandsCompressedEntriesWithinBounds() throws IOException {
     byte[] data = new byte[24];
     data[23] = 0x40;
-    byte[] pickle =
-        new PickleBytes()
-            .op(0x80, 2, '}')
-            .text("w")
-            .tensor("0", 6, 0, new long[] {6}, new long[] {1})
-            .op('s', '.')
-            .bytes();
+    byte[] pickle = oneTensor(6);
     byte[] good = new ZipBytes().deflated().add("m/data.pkl", pickle).add("m/data/0", data).bytes();
     try (Checkpoint c = Checkpoints.open(Files.write(dir.resolve("good.pth"), good))) {
       assertThat(c.tensor("w").segment().get(ValueLayout.JAVA_FLOAT_UNALIGNED, 20)).isEqualTo(2f);
     }
-    byte[] bomb =
-        new PickleBytes()
-            .op(0x80, 2, '}')
-            .text("w")
-            .tensor("0", 1 << 22, 0, new long[] {6}, new long[] {1})
-            .op('s', '.')
-            .bytes();
+    byte[] bomb = oneTensor(1 << 22);
     byte[] zeros = new byte[1 << 24];
     byte[] bad = new ZipBytes().deflated().add("m/data.pkl", bomb).add("m/data/0", zeros).bytes();
     try (Checkpoint c = Checkpoints.open(Files.write(dir.resolve("bad.pth"), bad))) {
@@ -251,13 +249,7 @@ class HostilePickleTest {
     for (int i = 0; i < 66_000; i++) {
       many.add("m/extra/" + i, new byte[0]);
     }
-    byte[] pickle =
-        new PickleBytes()
-            .op(0x80, 2, '}')
-            .text("w")
-            .tensor("0", 6, 0, new long[] {6}, new long[] {1})
-            .op('s', '.')
-            .bytes();
+    byte[] pickle = oneTensor(6);
     byte[] zip64 = many.add("m/data.pkl", pickle).add("m/data/0", new byte[24]).bytes();
     try (Checkpoint c = Checkpoints.open(Files.write(dir.resolve("many.pth"), zip64))) {
       assertThat(c.shape("w")).containsExactly(6);
