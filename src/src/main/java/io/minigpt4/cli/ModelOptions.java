@@ -85,7 +85,8 @@ final class ModelOptions {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
     }
-    return CpuOps.create(threads == null ? 0 : threads);
+    int count = threads == null ? 0 : threads;
+    return isBuiltIn() ? CpuOps.createScalar(count) : CpuOps.create(count);
   }
 
   /**

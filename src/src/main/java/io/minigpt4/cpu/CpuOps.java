@@ -53,6 +53,17 @@ public final class CpuOps implements Ops {
     return create(threads, new VectorKernels());
   }
 
+  /**
+   * The implementation in plain loops. It is slower in the long run, but at its speed from the
+   * start, where the Vector API is interpreted for the first seconds: the better choice for a small
+   * model that has answered by then.
+   *
+   * @param threads how many threads compute, the caller included; 0 for all processors
+   */
+  public static CpuOps createScalar(int threads) {
+    return create(threads, new ScalarKernels());
+  }
+
   static CpuOps create(int threads, Kernels kernels) {
     if (threads < 0) {
       throw new IllegalArgumentException("threads must not be negative: " + threads);

@@ -33,7 +33,7 @@ class DemoGoldenTest {
 
   @BeforeAll
   static void open() {
-    ops = CpuOps.create(2);
+    ops = CpuOps.createScalar(2);
     model = new ModelLoader(ops, LoadListener.NONE).load(new ModelSource.BuiltIn(), null);
     golden = JsonFile.read(Goldens.path("demo.json"));
     picture = Pictures.read(Goldens.documented(golden.get("image").asText()));
