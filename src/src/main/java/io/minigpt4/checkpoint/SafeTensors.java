@@ -30,6 +30,10 @@ public final class SafeTensors implements Checkpoint {
   private final SafeTensorsHeader header;
   private final MemorySegment data;
 
+  /**
+   * @param where what to call it in messages
+   * @param arena owns {@code file}; closed by {@link #close}
+   */
   private SafeTensors(String where, Arena arena, MemorySegment file) {
     this.where = where;
     this.arena = arena;
@@ -65,7 +69,8 @@ public final class SafeTensors implements Checkpoint {
    * @throws UserException if it is missing, unreadable, truncated or malformed
    */
   public static SafeTensors open(Path file) {
-    return MappedFile.owning(arena -> of(file.toString(), arena, MappedFile.map(file, arena)));
+    return MappedFile.owning(
+        arena -> new SafeTensors(file.toString(), arena, MappedFile.map(file, arena)));
   }
 
   /**
@@ -81,7 +86,7 @@ public final class SafeTensors implements Checkpoint {
     if (url == null) {
       throw new UserException("this build of the program lacks its resource " + name);
     }
-    return MappedFile.owning(arena -> of(name, arena, resource(url, name, arena)));
+    return MappedFile.owning(arena -> new SafeTensors(name, arena, resource(url, name, arena)));
   }
 
   private static MemorySegment resource(URL url, String name, Arena arena) {
@@ -106,17 +111,6 @@ public final class SafeTensors implements Checkpoint {
     } catch (IOException | URISyntaxException e) {
       throw new UserException("the resource " + name + " cannot be read: " + e.getMessage(), e);
     }
-  }
-
-  /**
-   * Reads a SafeTensors file that is in memory already.
-   *
-   * @param where what to call it in messages
-   * @param arena owns {@code file}; closed by {@link #close}, but not when this method throws
-   * @throws UserException if it is truncated or malformed
-   */
-  public static SafeTensors of(String where, Arena arena, MemorySegment file) {
-    return new SafeTensors(where, arena, file);
   }
 
   private SafeTensorsHeader.Entry entry(String name) {

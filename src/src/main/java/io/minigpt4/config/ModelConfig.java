@@ -38,7 +38,7 @@ public record ModelConfig(
   }
 
   /** Whether a file's root says that it is such a file (rather than, say, a LLaMA's). */
-  public static boolean isModelConfig(ConfigNode root) {
+  static boolean isModelConfig(ConfigNode root) {
     ConfigNode format = root.find("format");
     return format != null && format.toPlain() instanceof String text && text.equals(FORMAT);
   }

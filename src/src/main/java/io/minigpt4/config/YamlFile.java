@@ -67,7 +67,7 @@ final class YamlFile {
    */
   static ConfigNode parse(String where, String yaml) {
     ConfigNode root = document(where, "", yaml);
-    if (root.toPlain() == null) {
+    if (root.isNull()) {
       return new ConfigNode(where, 1, "", new LinkedHashMap<String, ConfigNode>());
     }
     if (!root.isMap()) {
