@@ -13,7 +13,7 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The script {@code minigpt4} at the top of the repository, with the jar already built. */
-@Timeout(60)
+@Timeout(180)
 @DisabledOnOs(OS.WINDOWS)
 class StartScriptIT {
   private static final Path SCRIPT =

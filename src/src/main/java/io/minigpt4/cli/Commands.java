@@ -102,7 +102,7 @@ public final class Commands {
     long megabytes = Runtime.getRuntime().maxMemory() >> 20;
     return "out of memory: the Java heap may grow to "
         + megabytes
-        + " MiB; allow more with MINIGPT4_JAVA_OPTS=-Xmx…";
+        + " MiB; allow more with MINIGPT4_JAVA_OPTS=-Xmx8g";
   }
 
   private int report(String message, int exitCode, Throwable e) {
