@@ -74,6 +74,9 @@ final class ChatCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws Exception {
+    if (prompts.stream().anyMatch(String::isBlank)) {
+      throw new UserException("a prompt (-p) is empty; ask something");
+    }
     ChatSettings settings =
         new ChatSettings(generationOptions.config(modelOptions.isBuiltIn() ? 0 : 1));
     Ops ops = modelOptions.openDevice();
@@ -89,10 +92,10 @@ final class ChatCommand implements Callable<Integer> {
     try (ops;
         MiniGpt4 model = await(loading);
         ChatSession session = new ChatSession(model, new ImageCache(model, REMEMBERED_IMAGES))) {
-      if (!prompts.isEmpty() || !Terminals.stdin()) {
-        return unattended(session, settings, options, pictures);
-      }
-      return interactive(model, session, settings, options, pictures);
+      boolean typed = prompts.isEmpty() && Terminals.stdin() && Terminals.stdout();
+      return typed
+          ? interactive(model, session, settings, options, pictures)
+          : unattended(session, settings, options, pictures);
     }
   }
 

@@ -127,8 +127,9 @@ final class ChatLoop {
   private void image(String argument) {
     Path file = file(argument, "/image");
     Picture picture = Pictures.read(file, pictures);
-    image(file.toString(), picture);
     info.printf("%s: %d×%d pixels%n", file, picture.width(), picture.height());
+    info.flush();
+    image(file.toString(), picture);
   }
 
   private void reset() {

@@ -43,7 +43,7 @@ final class InteractiveChat implements AutoCloseable {
       builder.variable(LineReader.HISTORY_FILE, history);
     }
     reader = builder.build();
-    terminal.handle(Terminal.Signal.INT, signal -> stopped = true);
+    terminal.handle(Terminal.Signal.INT, signal -> interrupted());
   }
 
   Terminal terminal() {
@@ -58,20 +58,40 @@ final class InteractiveChat implements AutoCloseable {
   /** Reads and obeys lines until the user leaves. */
   void run(ChatLoop loop) {
     boolean more = true;
+    boolean leaving = false;
     while (more) {
       try {
         String line = reader.readLine("> ");
         stopped = false;
+        leaving = false;
         more = loop.line(line);
       } catch (UserInterruptException e) {
-        // Ctrl-C at the prompt: the line is dropped, the chat goes on.
+        // Ctrl-C drops the line; on an empty one it wants to leave, perhaps.
+        boolean empty = e.getPartialLine().isEmpty();
+        more = !(empty && leaving);
+        leaving = empty;
+        if (more && empty) {
+          say("Ctrl-C again or Ctrl-D leaves.");
+        }
       } catch (EndOfFileException e) {
         more = false;
       } catch (UserException e) {
-        terminal.writer().println(e.getMessage());
-        terminal.flush();
+        say(String.valueOf(e.getMessage()));
       }
     }
+  }
+
+  private void say(String line) {
+    terminal.writer().println(line);
+    terminal.flush();
+  }
+
+  /** The first Ctrl-C stops the answer; if that takes too long for the user, the second all. */
+  private void interrupted() {
+    if (stopped) {
+      Runtime.getRuntime().halt(Interrupts.EXIT_CODE);
+    }
+    stopped = true;
   }
 
   private static void complete(

@@ -132,6 +132,7 @@ class ChatCommandTest {
     assertBad(chat("nowhere.png", "-p", "x"), "nowhere.png", "no such file");
     assertBad(chat(text.toString(), "-p", "x"), "text.png", "text file");
     assertBad(chat("-p", "word ".repeat(300)), "context of 256", "shorten");
+    assertBad(chat("-p", " "), "prompt", "empty");
     assertBad(chat("-p", "x", "--top-p", "2"), "top_p");
     assertBad(chat("-p", "x", "--temperature", "warm"), "--temperature", "warm");
     assertBad(chat("-p", "x", "--device", "cuda"), "CUDA", "--device cpu");
