@@ -1,0 +1,57 @@
+package io.minigpt4.nativelib;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Where libraries are looked for. */
+class NativeLibraryTest {
+  @TempDir private Path folder = Path.of("");
+
+  @Test
+  void looksInTheUsersFolderFirst() {
+    List<Path> candidates =
+        NativeLibrary.CUBLAS_LT.candidates(
+            Path.of("/mine"), Map.of("CUDA_HOME", "/home/cuda", "CUDA_PATH", " "));
+    assertThat(candidates)
+        .startsWith(Path.of("/mine/libcublasLt.so.13"), Path.of("/mine/libcublasLt.so.12"))
+        .containsSubsequence(
+            Path.of("/mine/lib64/libcublasLt.so.12"),
+            Path.of("/home/cuda/lib64/libcublasLt.so.13"),
+            Path.of("/usr/local/cuda/lib64/libcublasLt.so.13"))
+        .noneMatch(p -> p.startsWith(" "));
+  }
+
+  @Test
+  void findsPythonWheels() throws IOException {
+    Path packages = folder.resolve("lib/python3.12/site-packages/nvidia");
+    Path old = packages.resolve("cuda_nvrtc/lib/libnvrtc.so.12");
+    Path current = packages.resolve("cu13/lib/libnvrtc.so.13");
+    for (Path file : List.of(old, current, packages.resolve("nccl/lib/libnvrtc.so.13"))) {
+      Files.createDirectories(file.getParent());
+      Files.createFile(file);
+    }
+    assertThat(NativeLibrary.NVRTC.wheelFiles(Map.of("VIRTUAL_ENV", folder.toString())))
+        .contains(old, current)
+        .noneMatch(p -> p.toString().contains("nccl"));
+  }
+
+  @Test
+  void aBrokenLibraryIsPassedOverAndAMissingOneIsNamed() throws IOException {
+    Files.writeString(folder.resolve("libcuda.so.1"), "not a library");
+    try {
+      NativeLibrary.Found found = NativeLibrary.CUDA_DRIVER.load(folder, Map.of());
+      assertThat(found.where()).doesNotContain(folder.toString());
+    } catch (MissingLibraryException e) {
+      assertThat(e)
+          .hasMessageStartingWith("libcuda.so was not found in --cuda-path, CUDA_HOME")
+          .hasMessageContaining("install the NVIDIA driver (R525 or later)");
+    }
+  }
+}
