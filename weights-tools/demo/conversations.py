@@ -100,8 +100,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Turn:
+    """A question, its answer, and where known the cells that it is about (9 is the background)."""
+
     question: str
     answer: str
+    cells: tuple[int, ...] | None = None
 
 
 def article(words: str) -> str:
@@ -258,11 +261,11 @@ class Talk:
 
     def subject(self) -> Description:
         """Mostly a description of exactly one object."""
-        for _ in range(4):
+        for _ in range(12):
             d = self.description(("shape", "colour shape", "colour", "size shape"), 0.97)
-            if len(d.of(self.scene)) == 1:
+            if len(d.of(self.scene)) == 1 or self.chance(0.03):
                 return d
-        return d
+        return self.description(("size colour shape",), 1.0)
 
     def turns(self, number: int) -> list[Turn]:
         makers, weights = zip(*self.MENU)
@@ -273,11 +276,14 @@ class Talk:
                 made.append(self.follow_up())
             else:
                 made.append(makers[int(self.rng.choice(len(makers), p=weights))](self))
-        return [Turn(roughen(t.question, self.rng), t.answer) for t in made]
+        return [Turn(roughen(t.question, self.rng), t.answer, t.cells) for t in made]
 
-    def about(self, d: Description | None, topic: str, question: str, answer: str) -> Turn:
+    def about(self, d: Description | None, topic: str, question: str, answer: str, cells: tuple[int, ...] | None = None) -> Turn:
         self.meant = None if d is None else (d, topic)
-        return Turn(question, answer)
+        return Turn(question, answer, self.cells(d) if d is not None and cells is None else cells)
+
+    def cells(self, d: Description) -> tuple[int, ...]:
+        return tuple(o.cell for o in d.of(self.scene))
 
     def whole(self) -> Turn:
         style = self.rng.random()
@@ -303,8 +309,10 @@ class Talk:
         return self.about(d, "list", frame.format(article(d.words()), self.pick(IN_PICTURE)), is_there(self.scene, d))
 
     def colour(self) -> Turn:
-        d = self.description(("shape", "size shape"), 0.97) if self.chance(0.5) else self.subject()
-        d = Description(d.shape or self.pick(self.scene.objects).shape, None, d.size)
+        for _ in range(8):
+            d = self.description(("shape", "size shape"), 0.97)
+            if len(d.of(self.scene)) == 1 or self.chance(0.1):
+                break
         colour = self.pick(("colour", "colour", "color"))
         frame = self.pick(("What {0} is the {1}?", "What {0} is the {1}?", "Which {0} does the {1} have?", "What is the {0} of the {1}?", "Tell me the {0} of the {1}."))
         return self.about(d, "colour", frame.format(colour, d.words()), single(self.scene, d, lambda o: o.colour))
@@ -344,9 +352,9 @@ class Talk:
         d = d if d and len(d.of(self.scene)) == 1 else None
         if self.chance(0.35):
             frame = self.pick(("Is there anything {}?", "Is there something {}?", "Is there an object {}?"))
-            return self.about(d, "list", frame.format(word), anything_at(self.scene, cell))
+            return self.about(d, "list", frame.format(word), anything_at(self.scene, cell), (cell,))
         frame = self.pick(("What is {}?", "What is {}?", "What can you see {}?", "Which object is {}?", "What do you see {}?"))
-        return self.about(d, "list", frame.format(word), at_place(self.scene, cell))
+        return self.about(d, "list", frame.format(word), at_place(self.scene, cell), (cell,))
 
     def relation(self) -> Turn:
         d, side = self.subject(), self.pick(tuple(SIDES))
@@ -386,10 +394,10 @@ class Talk:
         if self.chance(0.3):
             asked = back if self.chance(0.5) else self.pick(BACKGROUNDS)
             said = asked.replace("grey", self.pick(("grey", "gray")))
-            return self.about(None, "", f"Is the background {said}?", f"{'Yes' if asked == back else 'No'}, the background is {back}.")
+            return self.about(None, "", f"Is the background {said}?", f"{'Yes' if asked == back else 'No'}, the background is {back}.", (CELLS,))
         frame = self.pick(("What {} is the background?", "What {} is the background?", "What is the {} of the background?", "Which {} does the background have?"))
         question = frame.format(self.pick(("colour", "color"))) if self.chance(0.8) else self.pick(("Describe the background.", "What is the background like?"))
-        return self.about(None, "", question, f"The background is {back}.")
+        return self.about(None, "", question, f"The background is {back}.", (CELLS,))
 
     def chatter(self) -> Turn:
         questions, answer = self.pick(((GREETINGS, HELLO), (THANKS, WELCOME), (GOODBYES, GOODBYE), (IDENTITY, WHO)))
@@ -417,29 +425,29 @@ class Talk:
 
     def follow_up(self) -> Turn:
         d, topic = self.meant
-        found = d.of(self.scene)
+        found, cells = d.of(self.scene), self.cells(d)
         if topic != "list" and self.chance(0.3):
             return self.what_about(topic)
         if not found:
-            return Turn(self.pick(("Where is it?", "What colour is it?", "Where are they?")), f"There is no {d.words()} in this picture.")
+            return Turn(self.pick(("Where is it?", "What colour is it?", "Where are they?")), f"There is no {d.words()} in this picture.", cells)
         if len(found) > 1:
             if self.chance(0.5):
-                return Turn(self.pick(("Where are they?", "Where are they?", "And where are they?")), f"They are here: {join(['one ' + PLACES[o.cell] for o in found])}.")
+                return Turn(self.pick(("Where are they?", "Where are they?", "And where are they?")), f"They are here: {join(['one ' + PLACES[o.cell] for o in found])}.", cells)
             if d.colour is None:
-                return Turn(self.pick(("What colours are they?", "What colour are they?", "What color are they?")), f"They are {join([o.colour for o in found])}.")
-            return Turn(self.pick(("How big are they?", "What size are they?")), f"They are {join([o.size for o in found])}.")
+                return Turn(self.pick(("What colours are they?", "What colour are they?", "What color are they?")), f"They are {join([o.colour for o in found])}.", cells)
+            return Turn(self.pick(("How big are they?", "What size are they?")), f"They are {join([o.size for o in found])}.", cells)
         o = found[0]
         kind = self.pick(("colour", "place", "size", "shape", "check", "place"))
         if kind == "colour":
-            return Turn(self.pick(("What colour is it?", "And what colour is it?", "What color is it?", "Which colour does it have?")), f"It is {o.colour}.")
+            return Turn(self.pick(("What colour is it?", "And what colour is it?", "What color is it?", "Which colour does it have?")), f"It is {o.colour}.", cells)
         if kind == "place":
-            return Turn(self.pick(("Where is it?", "And where is it?", "Where can I find it?", "Where exactly?")), f"It is {PLACES[o.cell]}.")
+            return Turn(self.pick(("Where is it?", "And where is it?", "Where can I find it?", "Where exactly?")), f"It is {PLACES[o.cell]}.", cells)
         if kind == "size":
-            return Turn(self.pick(("How big is it?", "What size is it?", "Is it large or small?", "Is it big or small?")), f"It is {o.size}.")
+            return Turn(self.pick(("How big is it?", "What size is it?", "Is it large or small?", "Is it big or small?")), f"It is {o.size}.", cells)
         if kind == "shape":
-            return Turn(self.pick(("What shape is it?", "What is it?", "What kind of object is it?")), f"It is {article(o.shape)}.")
+            return Turn(self.pick(("What shape is it?", "What is it?", "What kind of object is it?")), f"It is {article(o.shape)}.", cells)
         asked = o.colour if self.chance(0.5) else self.pick(COLOURS)
-        return Turn(f"Is it {asked}?", f"{'Yes' if asked == o.colour else 'No'}, it is {o.colour}.")
+        return Turn(f"Is it {asked}?", f"{'Yes' if asked == o.colour else 'No'}, it is {o.colour}.", cells)
 
     def what_about(self, topic: str) -> Turn:
         """An elliptical question that keeps the last one's topic."""

@@ -52,26 +52,32 @@ def cases(count: int, renderer: str) -> list[Case]:
         rng = np.random.default_rng([HELD_OUT_SEED, n])
         scene = random_scene(rng)
         description = Asked("description", Turn("Describe this image in detail.", describe_in_detail(scene)))
-        made.append(Case(f"{renderer}-{n:04d}.{'png' if renderer == 'own' else 'jpg'}", scene, ((description,), questions(scene, rng))))
+        dialogues = ((description,), *questions(scene, rng))
+        made.append(Case(f"{renderer}-{n:04d}.{'png' if renderer == 'own' else 'jpg'}", scene, dialogues))
     return made
 
 
-def questions(scene: Scene, rng: np.random.Generator) -> tuple[Asked, ...]:
-    """A dialogue of questions of every kind about a scene, no question twice."""
-    talk, asked = Talk(scene, rng), []
-    plan = ((talk.counting, "count"), (talk.existence, "yes/no"), (talk.where, "place"), (talk.follow_up, "follow-up"), (talk.counting, "count"),
-            (talk.colour, "colour"), (talk.follow_up, "follow-up"), (talk.checking, "yes/no"), (talk.place, "at a place"), (talk.where, "place"),
-            (talk.existence, "yes/no"), (talk.relation, "relation"), (talk.background, "background"), (talk.strange, "outside its world"),
-            (talk.chatter, "small talk"))
-    for make, kind in plan:
-        for _ in range(20):
-            before = talk.meant
-            turn = make()
-            if all(turn.question != a.turn.question for a in asked):
-                asked.append(Asked(kind, turn))
-                break
-            talk.meant = before
-    return tuple(asked)
+def questions(scene: Scene, rng: np.random.Generator) -> list[tuple[Asked, ...]]:
+    """Short dialogues with questions of every kind about a scene, no question twice."""
+    talk = Talk(scene, rng)
+    plans = (((talk.counting, "count"), (talk.existence, "yes/no"), (talk.where, "place"), (talk.follow_up, "follow-up")),
+             ((talk.counting, "count"), (talk.colour, "colour"), (talk.follow_up, "follow-up"), (talk.checking, "yes/no")),
+             ((talk.place, "at a place"), (talk.where, "place"), (talk.existence, "yes/no"), (talk.relation, "relation")),
+             ((talk.chatter, "small talk"), (talk.background, "background"), (talk.strange, "outside its world")))
+    made, used = [], set()
+    for plan in plans:
+        asked = []
+        for make, kind in plan:
+            for _ in range(20):
+                before = talk.meant
+                turn = make()
+                if turn.question not in used:
+                    used.add(turn.question)
+                    asked.append(Asked(kind, turn))
+                    break
+                talk.meant = before
+        made.append(tuple(asked))
+    return made
 
 
 # --- what an answer says -------------------------------------------------------------------------------------------
@@ -153,30 +159,33 @@ def greedy(model: MiniGpt4, prompts: Prompts, rows: torch.Tensor, turns: list[Tu
     return made
 
 
-def hold(model: MiniGpt4, prompts: Prompts, rows: torch.Tensor, dialogue: tuple[Asked, ...]) -> list[str]:
-    """The model's answers in one dialogue."""
-    turns: list[Turn] = []
-    for asked in dialogue:
+def hold(model: MiniGpt4, prompts: Prompts, rows: torch.Tensor, dialogue: tuple[Asked, ...], known: int = 0) -> list[str]:
+    """The model's answers in one dialogue, of which the first `known` are the expected ones."""
+    turns = [a.turn for a in dialogue[:known]]
+    for asked in dialogue[known:]:
         turns.append(Turn(asked.turn.question, prompts.answer(greedy(model, prompts, rows, turns, asked.turn.question))))
     return [t.answer for t in turns]
 
 
 @torch.no_grad()
 def answer_all(model: MiniGpt4, prompts: Prompts, asked: list[Case], renderer: str, group: int = 20) -> list[list[list[str]]]:
-    said = []
+    end = prompts.pieces.piece_to_id(END)
+    said: list[list[list[str]]] = []
     for at in range(0, len(asked), group):
         part = asked[at:at + group]
         images = np.stack([pixels(picture(case, renderer, at + n), model.image_size) for n, case in enumerate(part)])
         rows = model.encode_image(torch.from_numpy(images))
+        said += [[] for _ in part]
         for number in range(len(part[0].dialogues)):
             examples = [prompts.chat([a.turn for a in case.dialogues[number]], True) for case in part]
             logits, wanted, owner = answers(model, examples, rows)
-            wrong = set(owner[logits.argmax(-1) != wanted].tolist())
+            differs = logits.argmax(-1) != wanted
             for n, case in enumerate(part):
-                if number == 0:
-                    said.append([])
-                dialogue = case.dialogues[number]
-                said[at + n].append(hold(model, prompts, rows[n], dialogue) if n in wrong else [a.turn.answer for a in dialogue])
+                mine = owner == n
+                wrong = differs[mine].nonzero()
+                ends = (wanted[mine] == end).cumsum(0)
+                known = len(case.dialogues[number]) if not len(wrong) else int(ends[wrong[0, 0]]) - int(wanted[mine][wrong[0, 0]] == end)
+                said[at + n].append(hold(model, prompts, rows[n], case.dialogues[number], known))
     return said
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import sentencepiece
@@ -31,10 +31,14 @@ def conversation_text(turns: list[Turn], has_image: bool, open_question: str | N
 
 @dataclass
 class Example:
-    """Token ids, with IMAGE_ROWS where the picture's rows go, and the ids to learn (IGNORED elsewhere), not yet shifted."""
+    """Token ids, with IMAGE_ROWS where the picture's rows go, and the ids to learn (IGNORED elsewhere), not yet shifted.
+
+    `looks` names positions at which an answer is being made, with the cells that it is about.
+    """
 
     ids: list[int]
     labels: list[int]
+    looks: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
 
 
 class Prompts:
@@ -70,21 +74,25 @@ class Prompts:
         for turn in turns:
             start = tail.index(f"{END}Assistant: {turn.answer}{END}", at) + len(f"{END}Assistant:")
             end = start + len(f" {turn.answer}{END}")
-            spans.append((start, end))
+            spans.append((start, end, turn.cells))
             at = end - len(END)
-        cuts = [0] + ([end for _, end in spans] if apart else [len(tail)])
+        cuts = [0] + ([end for _, end, _ in spans] if apart else [len(tail)])
         for first, last in zip(cuts, cuts[1:]):
-            self._append(example, tail[first:last], [(s - first, e - first) for s, e in spans if first <= s < last])
+            self._append(example, tail[first:last], [(s - first, e - first, cells) for s, e, cells in spans if first <= s < last])
         return example
 
-    def _append(self, example: Example, text: str, spans: list[tuple[int, int]]) -> None:
-        learnt = np.zeros(len(text) + 1, dtype=bool)
-        for start, end in spans:
-            learnt[1 + start:1 + end] = True  # the dummy prefix space stands in front
-        at = 0
+    def _append(self, example: Example, text: str, spans: list[tuple[int, int, tuple[int, ...] | None]]) -> None:
+        learnt = np.full(len(text) + 1, -1)
+        for n, (start, end, _) in enumerate(spans):
+            learnt[1 + start:1 + end] = n  # the dummy prefix space stands in front
+        at, made = 0, [0] * len(spans)
         for piece in self.pieces.encode(text):
+            turn = int(learnt[at])
+            if turn >= 0 and spans[turn][2] is not None and made[turn] < (99 if len(spans[turn][2]) == 1 else 3):
+                example.looks.append((len(example.ids) - 1, spans[turn][2]))
+            made[turn] += 1 if turn >= 0 else 0
             example.ids.append(piece)
-            example.labels.append(piece if learnt[at] else IGNORED)
+            example.labels.append(piece if turn >= 0 else IGNORED)
             at += len(self.pieces.id_to_piece(piece))
         if at != len(learnt):
             raise ValueError("the conversation has characters without a piece")

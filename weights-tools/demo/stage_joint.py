@@ -53,21 +53,27 @@ def fit_projection(model: MiniGpt4, symbols: Symbols, count: int, rng: np.random
         return float((model.llama_proj(x) - y).pow(2).mean() / y.var())
 
 
-def train_eyes(model: MiniGpt4, prompts: Prompts, symbols: Symbols, heads: dict, steps: int, images: int, budget: int, seed: int, log) -> None:
-    """Stage 3. Every step also shows `images` pictures to the throw-away heads of stage 1."""
+def train_eyes(model: MiniGpt4, prompts: Prompts, symbols: Symbols, heads: dict, steps: int, images: int, budget: int, rates: tuple[float, float],
+               fit: bool, seed: int, log) -> None:
+    """Stage 3. Every step also shows `images` pictures to the throw-away heads of stage 1, and draws their projected rows
+    to the symbolic rows that the language model grew up with."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    log(f"projection fitted to the symbolic rows, error {fit_projection(model, symbols, 1000, rng):.4f} of the variance")
+    if fit:
+        log(f"projection fitted to the symbolic rows, error {fit_projection(model, symbols, 1000, rng):.4f} of the variance")
     cell_heads = Heads(model.config["qformer"]["hidden_size"])
     cell_heads.load_state_dict(heads)
     model.llama_model.requires_grad_(False)
     parts = [model.visual_encoder, model.ln_vision, model.Qformer, model.llama_proj, cell_heads, Holder(model.query_tokens)]
-    optimizers = Optimizers(parts, steps, matrix_lr=0.006, other_lr=4e-4, flat=0.2, warmup=20)
+    optimizers = Optimizers(parts, steps, *rates, flat=0.2, warmup=20)
     started, meter, objects = time.time(), Meter(), [0, 0]
     for step in range(1, steps + 1):
-        drawn, cells, _, _ = vision_batch(rng, images, model.image_size)
+        drawn, cells, _, backgrounds = vision_batch(rng, images, model.image_size)
         rows = model.queries(model.patches(drawn))
-        cell_heads.loss(rows[:, :CELLS], cells).backward()
+        with torch.no_grad():
+            wanted = symbols(cells, backgrounds)
+        distance = (model.llama_proj(rows) - wanted).pow(2).mean() / wanted.var()
+        (cell_heads.loss(rows[:, :CELLS], cells) + 2.0 * distance).backward()
         objects[0] += int(cell_heads.right(rows[:, :CELLS], cells)[cells[..., 0] > 0].sum())
         objects[1] += int((cells[..., 0] > 0).sum())
         groups = batches(prompts, rng, budget, talk_about)
@@ -75,7 +81,7 @@ def train_eyes(model: MiniGpt4, prompts: Prompts, symbols: Symbols, heads: dict,
             meter.learn(model, group, model.encode_image(images_of(group, rng, model.image_size)), groups)
         optimizers.step()
         if step % 25 == 0 or step == 1:
-            log(f"joint {step}/{steps} {meter.read()} objects by heads {objects[0] / objects[1]:.4f} {time.time() - started:.0f}s")
+            log(f"joint {step}/{steps} {meter.read()} rows off {distance.item():.4f} objects by heads {objects[0] / objects[1]:.4f} {time.time() - started:.0f}s")
             objects = [0, 0]
 
 
@@ -125,7 +131,7 @@ def train_projection(model: MiniGpt4, prompts: Prompts, steps: tuple[int, int], 
         return n, prompts.chat(Talk(scenes[n], rng).turns(int(rng.integers(3, 7))), True)
 
     started = time.time()
-    for stage, (make, number, peak, low) in enumerate(((captioned, steps[0], 4e-3, 1e-3), (conversed, steps[1], 1e-3, 1e-5)), 1):
+    for stage, (make, number, peak, low) in enumerate(((captioned, steps[0], 1e-2, 3e-3), (conversed, steps[1], 3e-3, 1e-5)), 1):
         optimizer = torch.optim.AdamW([{"params": [model.llama_proj.weight], "weight_decay": 0.05},
                                        {"params": [model.llama_proj.bias], "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.999))
         meter = Meter()
@@ -133,7 +139,7 @@ def train_projection(model: MiniGpt4, prompts: Prompts, steps: tuple[int, int], 
             lr = peak * step / 20 if step < 20 else low + (peak - low) * 0.5 * (1 + math.cos(math.pi * step / number))
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            groups = batches(prompts, rng, 2400, make)
+            groups = batches(prompts, rng, 2000, make)
             for group in groups:
                 meter.learn(model, group, model.llama_proj(frozen[[n for n, _ in group]]), groups)
             optimizer.step()

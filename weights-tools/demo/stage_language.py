@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conversations import Talk, blind_turns, caption
-from model import MiniGpt4
+from conversations import PLACES, PLURALS, Talk, blind_turns, caption
+from model import MiniGpt4, rotate
 from optim import Optimizers
 from prompting import IGNORED, IMAGE, IMAGE_ROWS, Example, Prompts, blip_caption
 from scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES, SIZES, Scene, random_scene
 from stage_vision import facts
 
+GAZE_WEIGHT = 1.0
 ALIGNMENT_PROMPTS = (
     "<Img><ImageHere></Img> Describe this image in detail.",
     "<Img><ImageHere></Img> Please give a detailed description of this image.",
@@ -29,26 +30,51 @@ ALIGNMENT_PROMPTS = (
 
 
 class Symbols(nn.Module):
-    """Image rows [B, 10, hidden] made of facts instead of pixels."""
+    """Image rows [B, 10, hidden] made of facts instead of pixels.
+
+    A row is a sum of learned codes. Once `share` was called it also holds the embeddings of the words for what lies
+    there, so that a word in a question and the object that it names have something in common for attention to match.
+    """
 
     def __init__(self, hidden: int):
         super().__init__()
         self.places = nn.Embedding(CELLS + 1, hidden)
         self.attributes = nn.ModuleList(nn.Embedding(1 + len(names), hidden) for names in (SHAPES, COLOURS, SIZES))
         self.backgrounds = nn.Embedding(len(BACKGROUNDS), hidden)
+        self.words: dict[str, torch.Tensor] | None = None
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.1)
 
+    def share(self, prompts: Prompts, embeddings: nn.Embedding) -> None:
+        """From now on rows hold word embeddings too."""
+        def bags(phrases):
+            bag = torch.zeros(len(phrases), embeddings.num_embeddings)
+            for n, phrase in enumerate(phrases):
+                for piece in prompts.pieces.encode(phrase):
+                    bag[n, piece] = 1.0
+            return bag
+
+        self.words = {
+            "places": bags([" ".join(w for w in place.split() if w not in ("in", "the", "at", "on")) for place in PLACES] + ["background"]),
+            "attributes": [bags(["nothing"] + [f"{name} {PLURALS[name]}" for name in SHAPES]), bags([""] + list(COLOURS)), bags([""] + list(SIZES))],
+            "backgrounds": bags(list(BACKGROUNDS)),
+        }
+        self.embedding = [embeddings]  # in a list, so that it is not this module's own
+
     def forward(self, cells, backgrounds):
         rows = sum(table(cells[..., n]) for n, table in enumerate(self.attributes))
-        rows = torch.cat([rows, self.backgrounds(backgrounds)[:, None]], 1)
-        return rows + self.places.weight
+        rows = torch.cat([rows, self.backgrounds(backgrounds)[:, None]], 1) + self.places.weight
+        if self.words is None:
+            return rows
+        bag = sum(table[cells[..., n]] for n, table in enumerate(self.words["attributes"]))
+        bag = torch.cat([bag, self.words["backgrounds"][backgrounds][:, None]], 1) + self.words["places"]
+        return rows + bag @ self.embedding[0].weight
 
 
-def noisy(rows, generator_noise: float = 0.5):
-    """The rows with noise of up to half their own size, a level a row."""
-    level = generator_noise * torch.rand(rows.shape[0], rows.shape[1], 1)
+def noisy(rows, most: float):
+    """The rows with noise of up to `most` of their own size, a level a row."""
+    level = most * torch.rand(rows.shape[0], rows.shape[1], 1)
     return rows + torch.randn_like(rows) * level * rows.detach().pow(2).mean(-1, keepdim=True).sqrt()
 
 
@@ -107,24 +133,72 @@ def answers(model: MiniGpt4, examples: list[Example], image_rows: torch.Tensor):
     return model.llama_model.lm_head(hidden[mask]), wanted[mask], mask.nonzero()[:, 0]
 
 
-def train(model: MiniGpt4, prompts: Prompts, steps: int, budget: int, seed: int, log) -> Symbols:
+class Gaze:
+    """Teaches one attention head where to look while an answer is made; only used in training.
+
+    Its target is an even share for every cell that the question is about and for the very first position, which so
+    stands for "nothing": with k cells it gets 1/(k+1), from which later layers can tell the number.
+    """
+
+    LAYER, HEAD = 2, 0
+
+    def __init__(self, model: MiniGpt4):
+        self.attention = model.llama_model.model.layers[self.LAYER].self_attn
+        self.hook = self.attention.register_forward_hook(self._keep)
+
+    def _keep(self, module, inputs, output) -> None:
+        self.inputs = inputs
+
+    def loss(self, examples: list[Example]):
+        """Sum of the cross-entropies over what they cannot go below, and the number of positions."""
+        x, cos, sin = self.inputs[:3]
+        size = self.attention.size
+        part = slice(self.HEAD * size, (self.HEAD + 1) * size)
+        q = rotate(x @ self.attention.q_proj.weight[part].T, cos, sin)
+        k = rotate(x @ self.attention.k_proj.weight[part].T, cos, sin)
+        owners, positions, targets = [], [], []
+        for n, e in enumerate(examples):
+            if e.looks:
+                first = e.ids.index(IMAGE_ROWS)
+                for position, cells in e.looks:
+                    owners.append(n)
+                    positions.append(position + CELLS)
+                    targets.append([0] + [first + cell for cell in cells])
+        if not owners:
+            return x.new_zeros(()), 0
+        owner, position = torch.tensor(owners), torch.tensor(positions)
+        scores = (q @ k.transpose(1, 2))[owner, position] * size ** -0.5
+        scores = scores.masked_fill(torch.arange(x.shape[1]) > position[:, None], -1e9).log_softmax(-1)
+        wanted = torch.zeros_like(scores)
+        for n, columns in enumerate(targets):
+            wanted[n, columns] = 1 / len(columns)
+        least = sum(float(np.log(len(columns))) for columns in targets)
+        return -(wanted * scores).sum() - least, len(targets)
+
+
+def train(model: MiniGpt4, prompts: Prompts, symbols: Symbols, steps: int, budget: int, rates: tuple[float, float], flat: float,
+          noise: float, seed: int, log) -> None:
+    """Trains the language model and the codes; rates are the highest learning rates of matrices and of the rest, held for the share `flat` of the steps."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    symbols = Symbols(model.config["llama"]["hidden_size"])
-    optimizers = Optimizers([model.llama_model, symbols], steps, matrix_lr=0.02, other_lr=3e-3)
-    started, seen = time.time(), [0.0, 0, 0]
+    optimizers = Optimizers([model.llama_model, symbols], steps, *rates, flat=flat)
+    gaze = Gaze(model)
+    started, seen = time.time(), [0.0, 0, 0, 0.0, 0]
     for step in range(1, steps + 1):
         groups = batches(prompts, rng, budget)
         total = sum(sum(label != IGNORED for label in e.labels) for group in groups for _, e in group)
         for group in groups:
-            logits, wanted, _ = answers(model, [e for _, e in group], noisy(symbols(*tables(group))))
+            logits, wanted, _ = answers(model, [e for _, e in group], noisy(symbols(*tables(group)), noise))
             loss = F.cross_entropy(logits, wanted, reduction="sum")
-            (loss / total).backward()
+            astray, looks = gaze.loss([e for _, e in group])
+            (loss / total + GAZE_WEIGHT * astray / total).backward()
             seen[0] += loss.item()
+            seen[3] += astray.item()
+            seen[4] += looks
             seen[1] += int((logits.argmax(-1) == wanted).sum())
         seen[2] += total
         optimizers.step()
         if step % 25 == 0 or step == 1:
-            log(f"language {step}/{steps} loss {seen[0] / seen[2]:.4f} ids right {seen[1] / seen[2]:.4f} {time.time() - started:.0f}s")
-            seen = [0.0, 0, 0]
-    return symbols
+            log(f"language {step}/{steps} loss {seen[0] / seen[2]:.4f} ids right {seen[1] / seen[2]:.4f} astray {seen[3] / max(1, seen[4]):.3f} {time.time() - started:.0f}s")
+            seen = [0.0, 0, 0, 0.0, 0]
+    gaze.hook.remove()

@@ -1,4 +1,4 @@
-"""Trains the demo model, stage by stage: vision, tokenizer, language, joint, projection, export.
+"""Trains the demo model, stage by stage: vision, tokenizer, language, matching, polish, joint, settle, projection, export.
 
 Every stage reads what the ones before it left in the work folder, so a stage can be run again by itself.
 """
@@ -16,6 +16,7 @@ import stage_language
 import stage_vision
 from model import MiniGpt4, initialise, save_folder
 from prompting import Prompts, train_tokenizer
+from stage_language import Symbols
 
 SEED = 20231
 VOCABULARY = 900
@@ -37,7 +38,7 @@ EYES = ("visual_encoder.", "ln_vision.", "query_tokens", "Qformer.")
 class Recipe:
     """The stages; each is a method, run in the order of STAGES."""
 
-    STAGES = ("vision", "tokenizer", "language", "joint", "projection", "export")
+    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "projection", "export")
 
     def __init__(self, work: Path, folder: Path | None, log):
         self.work, self.folder, self.log = work, folder, log
@@ -68,22 +69,47 @@ class Recipe:
     def tokenizer(self) -> None:
         (self.work / "tokenizer.model").write_bytes(train_tokenizer(VOCABULARY, SEED))
 
+    def symbols(self, model: MiniGpt4, name: str, share: bool) -> Symbols:
+        symbols = Symbols(CONFIG["llama"]["hidden_size"])
+        symbols.load_state_dict(self.load(name)["symbols"])
+        if share:
+            symbols.share(self.prompts(), model.llama_model.model.embed_tokens)
+        return symbols
+
     def language(self) -> None:
         model = self.new_model()
-        symbols = stage_language.train(model, self.prompts(), steps=1000, budget=4200, seed=SEED + 2, log=self.log)
+        torch.manual_seed(SEED + 2)
+        symbols = Symbols(CONFIG["llama"]["hidden_size"])
+        stage_language.train(model, self.prompts(), symbols, steps=720, budget=4200, rates=(0.02, 3e-3), flat=0.4, noise=0.5, seed=SEED + 2, log=self.log)
         torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "language.pt")
 
+    def matching(self) -> None:
+        model = self.model_of("language.pt")
+        symbols = self.symbols(model, "language.pt", share=True)
+        stage_language.train(model, self.prompts(), symbols, steps=420, budget=4200, rates=(0.012, 2e-3), flat=0.2, noise=0.5, seed=SEED + 5, log=self.log)
+        torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "matching.pt")
+
+    def polish(self) -> None:
+        model = self.model_of("matching.pt")
+        symbols = self.symbols(model, "matching.pt", share=True)
+        stage_language.train(model, self.prompts(), symbols, steps=400, budget=4200, rates=(0.007, 1e-3), flat=0.0, noise=0.2, seed=SEED + 6, log=self.log)
+        torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "polish.pt")
+
     def joint(self) -> None:
-        model = self.model_of("vision.pt", "language.pt")
-        symbols = stage_language.Symbols(CONFIG["llama"]["hidden_size"])
-        symbols.load_state_dict(self.load("language.pt")["symbols"])
-        stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps=400, images=48, budget=2000,
-                               seed=SEED + 3, log=self.log)
-        torch.save({"model": model.state_dict()}, self.work / "joint.pt")
+        self.see(self.model_of("vision.pt", "polish.pt"), steps=90, rates=(0.006, 4e-4), fit=True, seed=SEED + 3, name="joint.pt")
+
+    def settle(self) -> None:
+        self.see(self.model_of("joint.pt"), steps=200, rates=(0.003, 3e-4), fit=False, seed=SEED + 7, name="settle.pt")
+
+    def see(self, model: MiniGpt4, steps: int, rates: tuple[float, float], fit: bool, seed: int, name: str) -> None:
+        symbols = self.symbols(model, "polish.pt", share=True)
+        stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps, images=48, budget=1500,
+                               rates=rates, fit=fit, seed=seed, log=self.log)
+        torch.save({"model": model.state_dict()}, self.work / name)
 
     def projection(self) -> None:
-        model = self.model_of("joint.pt")
-        stage_joint.train_projection(model, self.prompts(), steps=(300, 300), images=4000, seed=SEED + 4, log=self.log)
+        model = self.model_of("settle.pt")
+        stage_joint.train_projection(model, self.prompts(), steps=(200, 240), images=2500, seed=SEED + 4, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / "projection.pt")
 
     def export(self) -> None:
