@@ -118,7 +118,8 @@ final class ChatCommand implements Callable<Integer> {
     PrintWriter err = spec.commandLine().getErr();
     Interrupts interrupts = new Interrupts();
     interrupts.install();
-    TurnPrinter printer = new TurnPrinter(out, err, output == Output.json, interrupts::stopped);
+    TurnPrinter printer =
+        new TurnPrinter(out, err, output == Output.json, Terminals.stderr(), interrupts::stopped);
     ChatLoop loop = new ChatLoop(session, settings, printer, options, err);
     show(loop, pictures);
     interrupts.answering(true);
@@ -149,7 +150,7 @@ final class ChatCommand implements Callable<Integer> {
     }
     try (InteractiveChat chat = new InteractiveChat()) {
       PrintWriter out = chat.terminal().writer();
-      TurnPrinter printer = new TurnPrinter(out, out, false, chat::stopped);
+      TurnPrinter printer = new TurnPrinter(out, out, false, true, chat::stopped);
       ChatLoop loop = new ChatLoop(session, settings, printer, options, out);
       show(loop, pictures);
       out.printf(

@@ -2,6 +2,8 @@ package io.minigpt4.cli;
 
 import io.minigpt4.chat.Answer;
 import io.minigpt4.chat.ChatSession;
+import io.minigpt4.generate.GenerationConfig;
+import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.image.Picture;
 import io.minigpt4.image.PictureOptions;
 import io.minigpt4.image.Pictures;
@@ -19,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 
 /** What a line means in a chat, wherever it comes from: a question, or a command behind a slash. */
 final class ChatLoop {
@@ -105,21 +108,34 @@ final class ChatLoop {
 
   /** Asks the model. */
   void ask(String question) {
-    show(session.ask(question, settings.config(), printer.listener()));
+    answer(listener -> session.ask(question, settings.config(), listener));
   }
 
   private void retry() {
-    show(session.retry(settings.reseeded(), printer.listener()));
+    GenerationConfig config = settings.reseeded();
+    answer(listener -> session.retry(config, listener));
   }
 
-  private void show(Answer answer) {
+  private void answer(Function<GenerationListener, Answer> turn) {
+    Waiting waiting = printer.waiting("thinking");
+    Answer answer;
+    try {
+      answer = turn.apply(printer.listener(waiting));
+    } finally {
+      waiting.end();
+    }
     printer.show(answer, images, settings.config());
     images.clear();
   }
 
   /** Shows the model a picture. */
   void image(String name, Picture picture) {
-    session.addImage(picture);
+    Waiting waiting = printer.waiting("looking at " + name);
+    try {
+      session.addImage(picture);
+    } finally {
+      waiting.end();
+    }
     images.add(name);
     shown.add(name);
   }

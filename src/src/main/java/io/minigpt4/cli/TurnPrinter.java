@@ -19,23 +19,37 @@ final class TurnPrinter {
   private final PrintWriter out;
   private final PrintWriter err;
   private final boolean json;
+  private final boolean terminal;
   private final BooleanSupplier cancelled;
 
   /**
+   * @param terminal whether err is one, to show there what takes long
    * @param cancelled whether the answer that is being generated is to stop
    */
-  TurnPrinter(PrintWriter out, PrintWriter err, boolean json, BooleanSupplier cancelled) {
+  TurnPrinter(
+      PrintWriter out, PrintWriter err, boolean json, boolean terminal, BooleanSupplier cancelled) {
     this.out = out;
     this.err = err;
     this.json = json;
+    this.terminal = terminal;
     this.cancelled = cancelled;
   }
 
-  /** Follows the generation of one answer. */
-  GenerationListener listener() {
+  /** Begins a wait for something that may take long. */
+  Waiting waiting(String what) {
+    return Waiting.begin(err, terminal, what);
+  }
+
+  /**
+   * Follows the generation of one answer.
+   *
+   * @param waiting ends with the answer's first text
+   */
+  GenerationListener listener(Waiting waiting) {
     return new GenerationListener() {
       @Override
       public void onTrim(int rows) {
+        waiting.end();
         out.flush();
         Commands.warn(
             err,
@@ -46,6 +60,7 @@ final class TurnPrinter {
 
       @Override
       public void onText(String piece) {
+        waiting.end();
         if (!json) {
           out.print(piece);
           out.flush();
