@@ -36,7 +36,7 @@ public final class Goldens {
     return folder.resolve("docs/images").resolve(name);
   }
 
-  static Checkpoint tensors(String name) {
+  public static Checkpoint tensors(String name) {
     return Checkpoints.open(path(name));
   }
 
@@ -53,7 +53,7 @@ public final class Goldens {
    * Asserts that the largest difference is at most {@code tolerance} times the largest expected
    * value.
    */
-  static void assertNear(String what, float[] actual, float[] expected, double tolerance) {
+  public static void assertNear(String what, float[] actual, float[] expected, double tolerance) {
     assertThat(actual.length).as(what).isEqualTo(expected.length);
     double difference = 0;
     double largest = 0;
