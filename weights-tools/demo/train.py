@@ -40,8 +40,8 @@ class Recipe:
 
     STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "projection", "export")
 
-    def __init__(self, work: Path, folder: Path | None, log):
-        self.work, self.folder, self.log = work, folder, log
+    def __init__(self, work: Path, folder: Path | None, checkpoint: str, log):
+        self.work, self.folder, self.checkpoint, self.log = work, folder, checkpoint, log
 
     def new_model(self) -> MiniGpt4:
         torch.manual_seed(SEED)
@@ -115,7 +115,7 @@ class Recipe:
     def export(self) -> None:
         if self.folder is None:
             raise SystemExit("export needs --out, the model folder to write")
-        save_folder(self.model_of("projection.pt"), self.folder, (self.work / "tokenizer.model").read_bytes())
+        save_folder(self.model_of(self.checkpoint), self.folder, (self.work / "tokenizer.model").read_bytes())
 
 
 def part_of(model: MiniGpt4, prefixes: tuple[str, ...]) -> dict:
@@ -127,6 +127,8 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", help=f"which of {', '.join(Recipe.STAGES)}; all in this order if none is named")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, help="model folder that export writes")
+    parser.add_argument("--checkpoint", default="settle.pt",
+                        help="what export writes: settle.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
     options = parser.parse_args()
     unknown = set(options.stages) - set(Recipe.STAGES)
     if unknown:
@@ -138,7 +140,7 @@ def main() -> None:
             def log(line: str) -> None:
                 print(time.strftime("%H:%M:%S"), line, file=out, flush=True)
                 print(line, flush=True)
-            getattr(Recipe(options.work, options.out, log), stage)()
+            getattr(Recipe(options.work, options.out, options.checkpoint, log), stage)()
 
 
 if __name__ == "__main__":
