@@ -1,18 +1,15 @@
 package io.minigpt4;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.minigpt4.testing.Program;
 import java.io.BufferedReader;
-import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -20,7 +17,6 @@ import java.util.jar.Attributes;
 import java.util.jar.JarFile;
 import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
-import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -35,9 +31,8 @@ import org.junit.jupiter.api.io.TempDir;
  */
 @Timeout(120)
 class LauncherIT {
-  private static final Path ENGINE_JAR = Path.of(System.getProperty("minigpt4.jar"));
-  private static final String THIS_JAVA =
-      Path.of(System.getProperty("java.home"), "bin", "java").toString();
+  private static final Path ENGINE_JAR = Program.engineJar();
+  private static final String THIS_JAVA = Program.thisJava();
 
   @TempDir static Path folder;
   private static Path probeJar;
@@ -75,37 +70,38 @@ class LauncherIT {
 
   @Test
   void theFinishedJarTellsItsVersion() throws Exception {
-    Run run = run(Map.of(), "", THIS_JAVA, "-jar", ENGINE_JAR.toString(), "--version");
-    assertThat(run.out).matches("minigpt4 [0-9]+\\.[0-9]+\\.[0-9]+(-SNAPSHOT)?\\R");
-    assertThat(run.code).isZero();
+    Program run = Program.run(Map.of(), "", THIS_JAVA, "-jar", ENGINE_JAR.toString(), "--version");
+    assertThat(run.out()).matches("minigpt4 [0-9]+\\.[0-9]+\\.[0-9]+(-SNAPSHOT)?\\R");
+    assertThat(run.code()).isZero();
   }
 
   @Test
   void aFittingJavaLoadsTheVectorModuleInProcess() throws Exception {
-    Run run = run(Map.of(), "", THIS_JAVA, "-jar", probeJar.toString(), "vector");
-    assertThat(run).isEqualTo(new Run(0, "4", ""));
+    Program run = Program.run(Map.of(), "", THIS_JAVA, "-jar", probeJar.toString(), "vector");
+    assertThat(run).isEqualTo(new Program(0, "4", ""));
   }
 
   @Test
   void argumentsArriveAsTheyAre() throws Exception {
     String[] command = {THIS_JAVA, "-jar", probeJar.toString(), "arguments", "a b", "", "\"ü\\"};
-    Run run = run(Map.of("LC_ALL", "C.UTF-8"), "", command);
-    assertThat(run.out).isEqualTo("arguments|a b||\"ü\\");
+    Program run = Program.run(Map.of("LC_ALL", "C.UTF-8"), "", command);
+    assertThat(run.out()).isEqualTo("arguments|a b||\"ü\\");
   }
 
   @Test
   void whenLoadingFailsAChildDoesIt() throws Exception {
-    Run run = run(Map.of(), "", THIS_JAVA, "-jar", closedJar.toString(), "vector");
-    assertThat(run.out).isEqualTo("4");
-    assertThat(run.code).isZero();
-    assertThat(run(Map.of(), "", THIS_JAVA, "-jar", closedJar.toString(), "exit", "7").code)
+    Program run = Program.run(Map.of(), "", THIS_JAVA, "-jar", closedJar.toString(), "vector");
+    assertThat(run.out()).isEqualTo("4");
+    assertThat(run.code()).isZero();
+    assertThat(
+            Program.run(Map.of(), "", THIS_JAVA, "-jar", closedJar.toString(), "exit", "7").code())
         .isEqualTo(7);
   }
 
   @Test
   void childrenDoNotBegetChildrenForEver() throws Exception {
-    Run run =
-        run(
+    Program run =
+        Program.run(
             Map.of(),
             "",
             THIS_JAVA,
@@ -113,43 +109,47 @@ class LauncherIT {
             "-jar",
             closedJar.toString(),
             "vector");
-    assertThat(run.code).isEqualTo(2);
-    assertThat(run.err).contains("jdk.incubator.vector").hasLineCount(1);
+    assertThat(run.code()).isEqualTo(2);
+    assertThat(run.err()).contains("jdk.incubator.vector").hasLineCount(1);
   }
 
   @Test
   void anOlderJavaFindsAFittingOne() throws Exception {
-    String old = olderJava();
+    String old = OlderJava.program();
     Map<String, String> environment = Map.of("MINIGPT4_JAVA_OPTS", "-Xmx200m -Dprobe=there");
-    Run run = run(environment, "", old, "-jar", probeJar.toString(), "machine");
-    assertThat(run.out).matches("(2[5-9]|[3-9][0-9]) (19[0-9]|200) there");
-    assertThat(run.err).isEmpty();
-    Run own =
-        run(Map.of(), "", old, "-Xmx100m", "-Dprobe=own", "-jar", probeJar.toString(), "machine");
-    assertThat(own.out).matches("(2[5-9]|[3-9][0-9]) (9[0-9]|100) own");
+    Program run = Program.run(environment, "", old, "-jar", probeJar.toString(), "machine");
+    assertThat(run.out()).matches("(2[5-9]|[3-9][0-9]) (19[0-9]|200) there");
+    assertThat(run.err()).isEmpty();
+    Program own =
+        Program.run(
+            Map.of(), "", old, "-Xmx100m", "-Dprobe=own", "-jar", probeJar.toString(), "machine");
+    assertThat(own.out()).matches("(2[5-9]|[3-9][0-9]) (9[0-9]|100) own");
   }
 
   @Test
   void inputAndExitCodePassThrough() throws Exception {
-    String old = olderJava();
-    Run echo = run(Map.of(), "typed\nlines\n", old, "-jar", probeJar.toString(), "echo");
-    assertThat(echo).isEqualTo(new Run(0, "typed\nlines\n", ""));
-    assertThat(run(Map.of(), "", old, "-jar", probeJar.toString(), "exit", "3").code).isEqualTo(3);
+    String old = OlderJava.program();
+    Program echo =
+        Program.run(Map.of(), "typed\nlines\n", old, "-jar", probeJar.toString(), "echo");
+    assertThat(echo).isEqualTo(new Program(0, "typed\nlines\n", ""));
+    assertThat(Program.run(Map.of(), "", old, "-jar", probeJar.toString(), "exit", "3").code())
+        .isEqualTo(3);
   }
 
   @Test
   void withoutAFittingJavaALineSaysHowToGetOne() throws Exception {
     Map<String, String> environment = Map.of("MINIGPT4_JAVA_HOME", folder.toString());
-    Run run = run(environment, "", olderJava(), "-jar", ENGINE_JAR.toString(), "help");
-    assertThat(run.code).isEqualTo(2);
-    assertThat(run.err).contains("MINIGPT4_JAVA_HOME", "JDK 25", "https://").hasLineCount(1);
-    assertThat(run.out).isEmpty();
+    Program run =
+        Program.run(environment, "", OlderJava.program(), "-jar", ENGINE_JAR.toString(), "help");
+    assertThat(run.code()).isEqualTo(2);
+    assertThat(run.err()).contains("MINIGPT4_JAVA_HOME", "JDK 25", "https://").hasLineCount(1);
+    assertThat(run.out()).isEmpty();
   }
 
   @Test
   @EnabledOnOs(OS.LINUX)
   void signalsReachTheChild() throws Exception {
-    String old = olderJava();
+    String old = OlderJava.program();
     assertThat(codeAfter("INT", old)).isEqualTo(LauncherProbe.INTERRUPTED);
     assertThat(codeAfter("TERM", old)).isEqualTo(143);
     assertThat(codeAfter("KILL", old)).isEqualTo(137);
@@ -157,7 +157,7 @@ class LauncherIT {
 
   /** Signals the launcher while the probe waits; returns its code once the probe is gone too. */
   private static int codeAfter(String signal, String java) throws Exception {
-    ProcessBuilder builder = new ProcessBuilder(java, "-jar", probeJar.toString(), "wait");
+    ProcessBuilder builder = Program.builder(java, "-jar", probeJar.toString(), "wait");
     // In a session of its own there is no terminal whose Ctrl-C the child would get by itself.
     builder.command().addFirst("setsid");
     Process launcher = builder.redirectError(ProcessBuilder.Redirect.INHERIT).start();
@@ -165,7 +165,7 @@ class LauncherIT {
       long pid = Long.parseLong(out.readLine());
       ProcessHandle child = ProcessHandle.of(pid).orElseThrow();
       assertThat(pid).isNotEqualTo(launcher.pid());
-      run(Map.of(), "", "kill", "-" + signal, Long.toString(launcher.pid()));
+      Program.run(Map.of(), "", "kill", "-" + signal, Long.toString(launcher.pid()));
       int code = launcher.waitFor();
       child.onExit().get(30, TimeUnit.SECONDS);
       return code;
@@ -173,42 +173,4 @@ class LauncherIT {
       launcher.destroyForcibly();
     }
   }
-
-  /**
-   * The java program of an installed JDK that is too old for the engine; skips the test if none.
-   */
-  private static String olderJava() {
-    List<File> homes = new ArrayList<>();
-    homes.addAll(Jdks.homesIn(new File("/usr/lib/jvm")));
-    homes.addAll(Jdks.homesIn(new File("/Library/Java/JavaVirtualMachines")));
-    Stream.of("JAVA_HOME", "JAVA8_HOME", "JAVA11_HOME", "JAVA17_HOME", "JAVA21_HOME")
-        .map(System::getenv)
-        .filter(home -> home != null)
-        .map(File::new)
-        .forEach(homes::add);
-    List<File> old =
-        homes.stream()
-            .filter(home -> Jdks.feature(home) >= 8 && Jdks.feature(home) < Launcher.NEEDED)
-            .toList();
-    assumeTrue(!old.isEmpty(), "no JDK from 8 to 24 is installed");
-    return old.getFirst().toPath().resolve("bin").resolve("java").toString();
-  }
-
-  private static Run run(Map<String, String> environment, String input, String... command)
-      throws Exception {
-    Path out = Files.createTempFile(folder, "out", "");
-    Path err = Files.createTempFile(folder, "err", "");
-    ProcessBuilder builder = new ProcessBuilder(Arrays.asList(command));
-    builder.environment().remove("MINIGPT4_JAVA_HOME");
-    builder.environment().remove("MINIGPT4_JAVA_OPTS");
-    builder.environment().putAll(environment);
-    Process process = builder.redirectOutput(out.toFile()).redirectError(err.toFile()).start();
-    try (OutputStream to = process.getOutputStream()) {
-      to.write(input.getBytes(StandardCharsets.UTF_8));
-    }
-    int code = process.waitFor();
-    return new Run(code, Files.readString(out), Files.readString(err));
-  }
-
-  private record Run(int code, String out, String err) {}
 }

@@ -2,6 +2,7 @@ package io.minigpt4;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.minigpt4.testing.Program;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -16,8 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(180)
 @DisabledOnOs(OS.WINDOWS)
 class StartScriptIT {
-  private static final Path SCRIPT =
-      Path.of(System.getProperty("minigpt4.jar")).resolve("../../../minigpt4").normalize();
+  private static final Path SCRIPT = Program.engineJar().resolve("../../../minigpt4").normalize();
 
   @TempDir Path folder;
 
@@ -56,9 +56,7 @@ class StartScriptIT {
   /** The exit code, a blank, and all output. */
   private String run(Map<String, String> environment, String... command) throws Exception {
     ProcessBuilder builder =
-        new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true);
-    builder.environment().remove("MINIGPT4_JAVA_HOME");
-    builder.environment().remove("MINIGPT4_JAVA_OPTS");
+        Program.builder(command).directory(folder.toFile()).redirectErrorStream(true);
     builder.environment().putAll(environment);
     Process process = builder.start();
     process.getOutputStream().close();
