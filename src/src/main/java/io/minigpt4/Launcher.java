@@ -49,6 +49,12 @@ public final class Launcher {
           manifest.getValue("Launched-Name") + " " + manifest.getValue("Implementation-Version"));
       return;
     }
+    if (isGarbled(args)) {
+      System.err.println(
+          "minigpt4: the locale knows ASCII only, so that arguments with other letters cannot be"
+              + " read; set LC_ALL=C.UTF-8");
+      System.exit(BAD_INPUT);
+    }
     int depth = Integer.getInteger(DEPTH_PROPERTY, 0);
     if (Jdks.feature(System.getProperty("java.version")) >= NEEDED && hasVectorModule()) {
       if (depth > 0) {
@@ -58,6 +64,12 @@ public final class Launcher {
     } else {
       System.exit(runChild(depth, args));
     }
+  }
+
+  /** Whether letters were lost on the way from the command line, as in the C locale. */
+  private static boolean isGarbled(String[] args) {
+    String encoding = System.getProperty("sun.jnu.encoding");
+    return "ANSI_X3.4-1968".equals(encoding) && String.join("", args).indexOf('\uFFFD') >= 0;
   }
 
   private static Attributes manifest() throws IOException {

@@ -1,6 +1,7 @@
 package io.minigpt4.cli;
 
 import io.minigpt4.tensor.UserException;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.util.Arrays;
 import java.util.List;
@@ -39,11 +40,22 @@ public final class Commands {
    * Parses the arguments and runs the command that they name.
    *
    * @param command an object annotated with {@link CommandLine.Command}
-   * @return the exit code: {@link #DONE}, {@link #FAILED}, {@link #BAD_INPUT}, or what the command
-   *     itself returned
+   * @return the exit code: {@link #DONE}, {@link #FAILED} (also if output was lost), {@link
+   *     #BAD_INPUT}, or what the command itself returned
    */
   public static int run(Object command, String... args) {
-    return run(command, Terminals.standard(System.out), Terminals.standard(System.err), args);
+    StandardOutput stdout = new StandardOutput();
+    PrintWriter out = Terminals.writer(stdout, System.out.charset());
+    PrintWriter err = Terminals.writer(System.err, System.err.charset());
+    int exitCode = run(command, out, err, args);
+    out.flush();
+    IOException loss = stdout.loss();
+    if (loss != null && exitCode == DONE) {
+      err.println("minigpt4: the output cannot be written: " + loss.getMessage());
+      err.flush();
+      return FAILED;
+    }
+    return exitCode;
   }
 
   /** The same with other streams than the process's own. */

@@ -2,7 +2,7 @@ package io.minigpt4.cli;
 
 import java.io.Console;
 import java.io.IOException;
-import java.io.PrintStream;
+import java.io.OutputStream;
 import java.io.PrintWriter;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
@@ -32,9 +32,10 @@ final class Terminals {
   /**
    * A writer to a standard stream, in UTF-8 where the locale knows nothing but ASCII: what the
    * model writes must not turn into question marks.
+   *
+   * @param charset the locale's
    */
-  static PrintWriter standard(PrintStream stream) {
-    Charset charset = stream.charset();
+  static PrintWriter writer(OutputStream stream, Charset charset) {
     boolean ascii = charset.equals(StandardCharsets.US_ASCII);
     return new PrintWriter(stream, false, ascii ? StandardCharsets.UTF_8 : charset);
   }
