@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
     description = "Measures the engine on this machine.",
     synopsisSubcommandLabel = "BENCHMARK",
     mixinStandardHelpOptions = true,
-    subcommands = HelpCommand.class)
+    subcommands = {KernelsBench.class, LlmBench.class, VisionBench.class, HelpCommand.class})
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
 

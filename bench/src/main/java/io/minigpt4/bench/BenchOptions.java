@@ -1,0 +1,55 @@
+package io.minigpt4.bench;
+
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** What all benchmarks take. */
+final class BenchOptions {
+  @Option(names = "--threads", paramLabel = "N", description = "Threads (default: all processors).")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = "--rounds",
+      paramLabel = "N",
+      description = "Rounds, of which the median counts (default: ${DEFAULT-VALUE}).",
+      defaultValue = "5")
+  private int rounds = 5;
+
+  @Option(names = "--json", paramLabel = "FILE", description = "Also write the figures as JSON.")
+  private @Nullable Path json;
+
+  @Option(
+      names = "--clock",
+      description =
+          "${COMPLETION-CANDIDATES}: time as it passes, or processor time, which other work on the"
+              + " machine disturbs less but which only makes sense with one thread.",
+      defaultValue = "WALL")
+  private Clock clock = Clock.WALL;
+
+  int threads() {
+    return threads;
+  }
+
+  int rounds() {
+    return rounds;
+  }
+
+  @Nullable Path json() {
+    return json;
+  }
+
+  Clock clock() {
+    return clock;
+  }
+
+  /** A report with the facts that every run shares. */
+  Report report(String device) {
+    Report report = new Report();
+    report.fact("device", device);
+    report.fact("jvm", System.getProperty("java.vendor.version", "") + " " + Runtime.version());
+    report.fact("clock", clock);
+    report.fact("rounds", rounds);
+    return report;
+  }
+}

@@ -1,0 +1,137 @@
+package io.minigpt4.bench;
+
+import io.minigpt4.config.LlamaConfig;
+import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.model.Llama;
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.KvCache;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.SplittableRandom;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** LLaMA with random weights: a prefill of 512 tokens, and decoding. */
+@Command(
+    name = "llm",
+    description =
+        "LLaMA with random weights: prefill of 512 tokens and decoding, tokens per second.",
+    mixinStandardHelpOptions = true)
+final class LlmBench implements Callable<Integer> {
+  private static final int PREFILL = 512;
+  private static final int VOCABULARY = 32000;
+
+  /** Sizes that other engines' figures exist for. */
+  enum Shape {
+    /** 25 million weights in the layers. */
+    SMALL(512, 8, 8, 1376),
+    /** 809 million weights in the layers. */
+    MID(2048, 16, 16, 5504);
+
+    private final int width;
+    private final int layers;
+    private final int heads;
+    private final int inner;
+
+    Shape(int width, int layers, int heads, int inner) {
+      this.width = width;
+      this.layers = layers;
+      this.heads = heads;
+      this.inner = inner;
+    }
+
+    LlamaConfig config() {
+      return new LlamaConfig(
+          VOCABULARY, width, inner, layers, heads, heads, 2048, 1e-6f, 10000, 1, false, 1, 2);
+    }
+
+    /** Weights that every token is multiplied by, the head not counted. */
+    double layerWeights() {
+      return layers * (4.0 * width * width + 3.0 * width * inner);
+    }
+
+    double headWeights() {
+      return (double) VOCABULARY * width;
+    }
+  }
+
+  @Spec private CommandSpec spec = CommandSpec.create();
+  @Mixin private BenchOptions options = new BenchOptions();
+
+  @Option(names = "--shape", description = "${COMPLETION-CANDIDATES}", defaultValue = "SMALL")
+  private Shape shape = Shape.SMALL;
+
+  @Option(names = "--dtype", description = "Of the weights: F32, F16 or BF16", defaultValue = "F32")
+  private DType dtype = DType.F32;
+
+  @Option(
+      names = "--tokens",
+      paramLabel = "N",
+      description = "Tokens to decode a round (default: ${DEFAULT-VALUE}).",
+      defaultValue = "32")
+  private int tokens = 32;
+
+  private final Batch batch = new Batch(1);
+  private final int[] ids = new int[PREFILL];
+
+  @Override
+  public Integer call() {
+    SplittableRandom random = new SplittableRandom(1);
+    for (int i = 0; i < PREFILL; i++) {
+      ids[i] = random.nextInt(3, VOCABULARY);
+    }
+    try (CpuOps ops = CpuOps.create(options.threads());
+        Arena arena = Arena.ofConfined()) {
+      Llama llama = Llama.random(shape.config(), dtype, 1, ops);
+      MemorySegment logits = arena.allocate(4L * VOCABULARY, 64);
+      Report report = options.report(ops.device());
+      report.fact("model", shape + " " + dtype);
+      Probes probes = new Probes(options.threads(), options.clock());
+      forward(llama, PREFILL, 1, logits);
+      forward(llama, 1, tokens, logits);
+      probes.fmaPeak();
+      probes.readBandwidth();
+      for (int round = 0; round < options.rounds(); round++) {
+        prefill(llama, logits, probes.fmaPeak(), report);
+        decode(llama, logits, probes.readBandwidth(), report);
+      }
+      report.print(spec.commandLine().getOut());
+      report.write(options.json());
+    }
+    return 0;
+  }
+
+  private void prefill(Llama llama, MemorySegment logits, double peak, Report report) {
+    double seconds = options.clock().seconds(() -> forward(llama, PREFILL, 1, logits));
+    // Two operations a weight and token; causal attention half of a full one.
+    double attention = 2.0 * shape.layers * PREFILL * PREFILL * shape.width;
+    double work = 2 * (PREFILL * shape.layerWeights() + shape.headWeights()) + attention;
+    report.add("FMA peak", "GFLOP/s", peak);
+    report.add("prefill of " + PREFILL, "token/s", PREFILL / seconds);
+    report.add("prefill, arithmetic", "GFLOP/s", 1e-9 * work / seconds, peak);
+  }
+
+  private void decode(Llama llama, MemorySegment logits, double bandwidth, Report report) {
+    double seconds = options.clock().seconds(() -> forward(llama, 1, tokens, logits));
+    double bytes = (shape.layerWeights() + shape.headWeights()) * dtype.bytes();
+    report.add("read bandwidth", "GB/s", bandwidth);
+    report.add("decode", "token/s", tokens / seconds);
+    report.add("decode, weights read", "GB/s", 1e-9 * bytes * tokens / seconds, bandwidth);
+  }
+
+  /** A new sequence, {@code steps} passes of {@code rows} tokens. */
+  private void forward(Llama llama, int rows, int steps, MemorySegment logits) {
+    try (KvCache cache = llama.newCache()) {
+      for (int i = 0; i < steps; i++) {
+        batch.clear();
+        batch.add(cache, rows);
+        llama.forward(batch, ids, null, logits);
+      }
+    }
+  }
+}
