@@ -44,13 +44,13 @@ final class VectorKernels implements Kernels {
   @Override
   public void pack(
       long from, long fromStride, int rows, int columns, float[] to, int at, int toStride) {
-    scalar.pack(from, fromStride, rows, columns, to, at, toStride);
+    VectorTranspose.pack(from, fromStride, rows, columns, to, at, toStride);
   }
 
   @Override
   public void unpack(
       float[] from, int at, int fromStride, int rows, int columns, long to, long toStride) {
-    scalar.unpack(from, at, fromStride, rows, columns, to, toStride);
+    VectorTranspose.unpack(from, at, fromStride, rows, columns, to, toStride);
   }
 
   @Override

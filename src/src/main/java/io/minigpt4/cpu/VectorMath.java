@@ -9,6 +9,7 @@ import static jdk.incubator.vector.VectorOperators.MAX;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorSpecies;
 
 /** Exponentials and what is made of them, softmax, GELU, SiLU; and the norms. */
@@ -72,10 +73,11 @@ final class VectorMath {
     return left.blend(x.sub(left), x.compare(GT, 0));
   }
 
+  /** x / (1 + e^−x); where e^−x is too large for a float, the result is 0. */
   private static FloatVector silu(FloatVector x) {
     FloatVector minus = x.neg();
-    FloatVector e = exp(minus.blend(HIGHEST, minus.compare(GT, HIGHEST)));
-    return x.div(e.add(1));
+    VectorMask<Float> vanishes = minus.compare(GT, HIGHEST);
+    return x.div(exp(minus.blend(HIGHEST, vanishes)).add(1)).blend(0, vanishes);
   }
 
   static void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt) {
