@@ -124,6 +124,23 @@ public final class SoftGpu implements AutoCloseable {
     a.markWritten(address, bytes);
   }
 
+  /** Sets {@code count} words of 4 bytes on the device. */
+  public void fill32(long address, int value, long count) {
+    Allocation a = range(address, count * 4);
+    for (long i = 0; i < count; i++) {
+      Raw.put32(address + i * 4, value);
+    }
+    a.markWritten(address, count * 4);
+  }
+
+  /** Copies between devices, or on one; what was never written stays so. */
+  public static void copy(SoftGpu target, long to, SoftGpu source, long from, long bytes) {
+    Allocation a = source.range(from, bytes);
+    Allocation b = target.range(to, bytes);
+    Raw.copy(from, to, bytes);
+    a.copyWritten(from, b, to, bytes);
+  }
+
   /**
    * The allocation that holds this range.
    *

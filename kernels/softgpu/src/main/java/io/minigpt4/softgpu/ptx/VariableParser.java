@@ -105,7 +105,7 @@ final class VariableParser {
       int at = i * element;
       String x = values[i].strip();
       if (x.startsWith("generic(")) {
-        x = x.substring(8, x.length() - 1).strip();
+        x = x.substring(8).replace(")", "").strip();
       }
       if (Character.isLetter(x.charAt(0)) || x.charAt(0) == '_' || x.charAt(0) == '$') {
         relocation(v, at, x, element, s);

@@ -61,6 +61,22 @@ public final class Allocation {
     }
   }
 
+  /** Notes for a copy which of its bytes have been written. */
+  public void copyWritten(long from, Allocation target, long to, long bytes) {
+    Raw.copy(shadow + (from - base), target.shadow + (to - target.base), bytes);
+  }
+
+  /** Whether all these bytes have been written. */
+  public boolean isWritten(long address, long bytes) {
+    long at = shadow + (address - base);
+    for (long i = 0; i < bytes; i++) {
+      if (Raw.u8(at + i) == 0) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   @Override
   public String toString() {
     return "%s of %d bytes at 0x%x".formatted(label, size, base);

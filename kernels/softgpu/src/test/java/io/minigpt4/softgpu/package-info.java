@@ -1,0 +1,4 @@
+@NullMarked
+package io.minigpt4.softgpu;
+
+import org.jspecify.annotations.NullMarked;
