@@ -15,6 +15,7 @@ import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -102,7 +103,7 @@ class ImagePathTest {
   @ParameterizedTest
   @CsvSource({"picture, model/picture.png", "photo, images/files/photo.jpg"})
   void wholePathFromTheFile(String name, String file) {
-    try (MiniGpt4 model = published()) {
+    try (MiniGpt4 model = published(null)) {
       MemorySegment rows = model.encode(Pictures.read(Goldens.path(file)));
       Goldens.assertNear(
           name,
@@ -113,8 +114,20 @@ class ImagePathTest {
   }
 
   @Test
+  void wholePathAtAnotherImageSizeThanTheFileWasTrainedFor() {
+    try (MiniGpt4 model = published(70)) {
+      MemorySegment rows = model.encode(Pictures.read(Goldens.path("model/picture.png")));
+      Goldens.assertNear(
+          "picture at 70",
+          rows.toArray(ValueLayout.JAVA_FLOAT),
+          HostFloats.of(golden.tensor("picture at 70/projected")),
+          TOLERANCE);
+    }
+  }
+
+  @Test
   void severalImagesAtOnceAreWhatTheyAreAlone() {
-    try (MiniGpt4 model = published()) {
+    try (MiniGpt4 model = published(null)) {
       Tensor both = ops.allocate(DType.F32, 2, 3, 56, 56);
       Tensor out = ops.allocate(DType.F32, 16, 128);
       ops.copy(golden.tensor("photo/pixels"), both.reshape(2, 3 * 56 * 56).slice(0, 1));
@@ -158,14 +171,14 @@ class ImagePathTest {
         .hasMessageContaining("[160, 176]");
   }
 
-  private static MiniGpt4 published() {
+  private static MiniGpt4 published(@Nullable Integer imageSize) {
     ModelSource files =
         new ModelSource.Published(
             Goldens.path("tiny/eva_vit_g.pth"),
             Goldens.path("tiny/blip2_pretrained_flant5xxl.pth"),
             Goldens.path("tiny/vicuna"),
             Goldens.path("tiny/pretrained_minigpt4.pth"),
-            null,
+            imageSize,
             null);
     return new ModelLoader(ops, LoadListener.NONE).load(files, null);
   }
