@@ -184,16 +184,35 @@ public final class MatrixNodes {
   static final class Tile {
     private Tile() {}
 
-    /** c[16][8] += a[16][k] b[k][8] with fused multiply-adds in order of k. */
+    /**
+     * c[16][8] += a[16][k] b[k][8] in order of k. A product of two halves is exact in f32 (above
+     * the subnormals), so that a multiplication and an addition round as a fused one.
+     */
     static void multiply(float[] a, float[] b, float[] c, int k) {
       for (int row = 0; row < 16; row++) {
-        for (int i = 0; i < k; i++) {
-          float x = a[row * 16 + i];
-          for (int col = 0; col < 8; col++) {
-            c[row * 8 + col] = Math.fma(x, b[i * 8 + col], c[row * 8 + col]);
-          }
-        }
+        half(a, row * 16, b, 0, c, row * 8, k);
+        half(a, row * 16, b, 4, c, row * 8 + 4, k);
       }
+    }
+
+    /** Four columns of one row, their sums in registers. */
+    private static void half(float[] a, int x, float[] b, int y, float[] c, int z, int k) {
+      float c0 = c[z];
+      float c1 = c[z + 1];
+      float c2 = c[z + 2];
+      float c3 = c[z + 3];
+      for (int i = 0; i < k; i++) {
+        float v = a[x + i];
+        int at = y + i * 8;
+        c0 += v * b[at];
+        c1 += v * b[at + 1];
+        c2 += v * b[at + 2];
+        c3 += v * b[at + 3];
+      }
+      c[z] = c0;
+      c[z + 1] = c1;
+      c[z + 2] = c2;
+      c[z + 3] = c3;
     }
   }
 }

@@ -65,7 +65,7 @@ final class SharedMemory {
     }
     if (cta.checkRaces) {
       touched = true;
-      if (!Raw.all(writers + off, bytes, 0)) {
+      if (!Raw.all(writers + off, bytes, 0) && !Raw.all(writers + off, bytes, w.tag)) {
         other(w, lane, site, off, bytes, writers, "written");
       }
       if (!Raw.all(readers + off, bytes, w.tag)) {
@@ -128,7 +128,7 @@ final class SharedMemory {
     if (!Raw.all(writers + off, bytes, 0) && !Raw.all(writers + off, bytes, tag)) {
       other(w, lane, site, off, bytes, writers, "written");
     }
-    if (!Raw.all(readers + off, bytes, 0)) {
+    if (!Raw.all(readers + off, bytes, 0) && !Raw.all(readers + off, bytes, w.tag)) {
       other(w, lane, site, off, bytes, readers, "read");
     }
     Raw.set(writers + off, bytes, tag);
