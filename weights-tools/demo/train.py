@@ -38,7 +38,7 @@ EYES = ("visual_encoder.", "ln_vision.", "query_tokens", "Qformer.")
 class Recipe:
     """The stages; each is a method, run in the order of STAGES."""
 
-    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "projection", "export")
+    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "deepen", "adapt", "projection", "export")
 
     def __init__(self, work: Path, folder: Path | None, checkpoint: str, log):
         self.work, self.folder, self.checkpoint, self.log = work, folder, checkpoint, log
@@ -96,19 +96,40 @@ class Recipe:
         torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "polish.pt")
 
     def joint(self) -> None:
-        self.see(self.model_of("vision.pt", "polish.pt"), steps=90, rates=(0.006, 4e-4), fit=True, seed=SEED + 3, name="joint.pt")
+        model = self.model_of("vision.pt", "polish.pt")
+        self.see(model, model, steps=90, rates=(0.006, 4e-4), fit=True, seed=SEED + 3, name="joint.pt")
 
     def settle(self) -> None:
-        self.see(self.model_of("joint.pt"), steps=200, rates=(0.003, 3e-4), fit=False, seed=SEED + 7, name="settle.pt")
+        model = self.model_of("joint.pt")
+        self.see(model, model, steps=200, rates=(0.003, 3e-4), fit=False, seed=SEED + 7, name="settle.pt")
 
-    def see(self, model: MiniGpt4, steps: int, rates: tuple[float, float], fit: bool, seed: int, name: str) -> None:
-        symbols = self.symbols(model, "polish.pt", share=True)
+    def deepen(self) -> None:
+        model = self.model_of("settle.pt")
+        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=500, budget=4200, rates=(0.006, 8e-4), flat=0.0, noise=0.3,
+                             seed=SEED + 8, log=self.log)
+        torch.save({"model": model.state_dict()}, self.work / "deepen.pt")
+
+    def adapt(self) -> None:
+        model = self.model_of("deepen.pt")
+        self.see(model, None, steps=110, rates=(0.002, 2e-4), fit=False, seed=SEED + 9, name="adapt.pt")
+
+    def fixed_symbols(self) -> Symbols:
+        """Symbolic rows as they were when the eyes learnt them, whatever becomes of the language model's embeddings."""
+        before = self.model_of("settle.pt")
+        before.requires_grad_(False)
+        symbols = self.symbols(before, "polish.pt", share=True)
+        symbols.requires_grad_(False)
+        return symbols
+
+    def see(self, model: MiniGpt4, words: MiniGpt4 | None, steps: int, rates: tuple[float, float], fit: bool, seed: int, name: str) -> None:
+        """Trains the eyes; `words` has the embeddings in the symbolic rows, None stands for those of fixed_symbols."""
+        symbols = self.fixed_symbols() if words is None else self.symbols(words, "polish.pt", share=True)
         stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps, images=48, budget=1500,
                                rates=rates, fit=fit, seed=seed, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / name)
 
     def projection(self) -> None:
-        model = self.model_of("settle.pt")
+        model = self.model_of("adapt.pt")
         stage_joint.train_projection(model, self.prompts(), steps=(200, 240), images=2500, seed=SEED + 4, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / "projection.pt")
 
@@ -127,8 +148,8 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", help=f"which of {', '.join(Recipe.STAGES)}; all in this order if none is named")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, help="model folder that export writes")
-    parser.add_argument("--checkpoint", default="settle.pt",
-                        help="what export writes: settle.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
+    parser.add_argument("--checkpoint", default="adapt.pt",
+                        help="what export writes: adapt.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
     options = parser.parse_args()
     unknown = set(options.stages) - set(Recipe.STAGES)
     if unknown:
