@@ -5,6 +5,7 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -48,9 +49,17 @@ public final class CpuOps implements Ops {
    * The fastest implementation that this JVM can run.
    *
    * @param threads how many threads compute, the caller included; 0 for all processors
+   * @throws UserException if this JVM was started without the Vector API
    */
   public static CpuOps create(int threads) {
-    return create(threads, new VectorKernels());
+    try {
+      return create(threads, new VectorKernels());
+    } catch (NoClassDefFoundError e) {
+      throw new UserException(
+          "this Java was started without the Vector API:"
+              + " start it with --add-modules jdk.incubator.vector",
+          e);
+    }
   }
 
   /**
