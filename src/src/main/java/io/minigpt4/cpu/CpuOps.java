@@ -1,9 +1,11 @@
 package io.minigpt4.cpu;
 
 import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.OpsArguments;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
@@ -11,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,7 +27,8 @@ public final class CpuOps implements Ops {
   private final Kernels kernels;
   private final Team team;
   private final Arena arena = Arena.ofShared();
-  private final CpuWorkspace workspace = new CpuWorkspace();
+  private final Workspace workspace = new BumpWorkspace(bytes -> arena.allocate(bytes, 64));
+  private final OpsArguments arguments = new OpsArguments(DType.F32);
   private final Linear linear;
   private final Attention attention;
   private final Rope rope;
@@ -116,18 +120,13 @@ public final class CpuOps implements Ops {
 
   @Override
   public void copy(Tensor from, Tensor to) {
-    if (from.dtype() != to.dtype() || from.elements() != to.elements()) {
-      throw new IllegalArgumentException("cannot copy " + from + " to " + to);
-    }
-    Checks.dense(from, "from");
-    Checks.dense(to, "to");
+    OpsArguments.copy(from, to);
     Memory.copy(Checks.address(from), Checks.address(to), from.elements() * from.dtype().bytes());
   }
 
   @Override
   public void write(MemorySegment from, Tensor to) {
-    Checks.dense(to, "to");
-    Checks.holds(from, to);
+    OpsArguments.convert(to, from);
     long address = Checks.address(to);
     DType type = to.dtype();
     float[] step = staging.floats(CONVERSION_STEP);
@@ -140,8 +139,7 @@ public final class CpuOps implements Ops {
 
   @Override
   public void read(Tensor from, MemorySegment to) {
-    Checks.dense(from, "from");
-    Checks.holds(to, from);
+    OpsArguments.convert(from, to);
     long address = Checks.address(from);
     DType type = from.dtype();
     float[] step = staging.floats(CONVERSION_STEP);
@@ -191,16 +189,7 @@ public final class CpuOps implements Ops {
   }
 
   private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
-    Checks.activation(x, "x");
-    Checks.activation(out, "out");
-    Checks.weight(weight, "weight");
-    if (weight.width() != x.width() || out.width() != weight.rows() || out.rows() != x.rows()) {
-      throw new IllegalArgumentException(
-          "linear: x " + x + " and weight " + weight + " do not give out " + out);
-    }
-    if (bias != null) {
-      Checks.vector(bias, weight.rows(), "bias");
-    }
+    arguments.linear(x, weight, bias, out);
     int n = Math.toIntExact(weight.rows());
     int k = Math.toIntExact(weight.width());
     long biasAddress = bias == null ? 0 : floats(bias, 0);
@@ -244,14 +233,7 @@ public final class CpuOps implements Ops {
       @Nullable Tensor bias,
       float eps,
       Tensor out) {
-    Checks.sameRows(x, out, "out");
-    Checks.vector(weight, x.width(), "weight");
-    if (bias != null) {
-      Checks.vector(bias, x.width(), "bias");
-    }
-    if (delta != null) {
-      Checks.sameRows(x, delta, "delta");
-    }
+    arguments.norm(x, delta, weight, bias, out);
     if (x.elements() == 0) {
       return;
     }
@@ -270,9 +252,9 @@ public final class CpuOps implements Ops {
 
   @Override
   public void add(Tensor x, Tensor delta) {
-    Checks.dense(x, "x");
-    Checks.dense(delta, "delta");
-    Checks.sameRows(x, delta, "delta");
+    OpsArguments.dense(x, "x");
+    OpsArguments.dense(delta, "delta");
+    arguments.sameRows(x, delta, "delta");
     rowWork.operands(
         Checks.address(x),
         x.rowStride(),
@@ -285,8 +267,8 @@ public final class CpuOps implements Ops {
 
   @Override
   public void siluMul(Tensor gate, Tensor up, Tensor out) {
-    Checks.sameRows(gate, up, "up");
-    Checks.sameRows(gate, out, "out");
+    arguments.sameRows(gate, up, "up");
+    arguments.sameRows(gate, out, "out");
     rowWork.operands(
         Checks.address(gate),
         gate.rowStride(),
@@ -303,18 +285,7 @@ public final class CpuOps implements Ops {
   @Override
   public void attention(
       Tensor q, Tensor k, Tensor v, int batch, int heads, float scale, Tensor out) {
-    Checks.sameRows(q, out, "out");
-    Checks.sameRows(k, v, "v");
-    if (heads <= 0
-        || batch <= 0
-        || q.width() % heads != 0
-        || k.width() != q.width()
-        || q.rows() % batch != 0
-        || k.rows() % batch != 0
-        || k.rows() == 0) {
-      throw new IllegalArgumentException(
-          "attention: q " + q + " and k " + k + " do not fit " + batch + " × " + heads + " heads");
-    }
+    arguments.attention(q, k, v, batch, heads, out);
     if (q.elements() == 0) {
       return;
     }
@@ -338,25 +309,8 @@ public final class CpuOps implements Ops {
     if (batch.size() == 0) {
       return;
     }
-    KvCache.Pool pool = Checks.pool(batch, q, layer);
-    Checks.activation(k, "k");
-    Checks.sameRows(k, v, "v");
-    if (k.width() != (long) pool.kvHeads() * pool.headDim() || k.rows() != q.rows()) {
-      throw new IllegalArgumentException(
-          "ropeAppend: k "
-              + k
-              + " does not fit q "
-              + q
-              + " and a cache of "
-              + pool.kvHeads()
-              + " × "
-              + pool.headDim());
-    }
-    Checks.activation(inverseFrequencies, "inverseFrequencies");
-    Checks.vector(inverseFrequencies, pool.headDim() / 2, "inverseFrequencies");
-    if (pool.headDim() % 2 != 0) {
-      throw new IllegalArgumentException("RoPE needs an even head width, not " + pool.headDim());
-    }
+    KvCache.Pool pool = arguments.pool(batch, q, layer);
+    arguments.ropeAppend(q, k, v, pool, inverseFrequencies);
     int heads = (int) (q.width() / pool.headDim());
     rope.queries(Checks.address(q), q.rowStride(), heads, pool.headDim());
     rope.keysAndValues(
@@ -369,8 +323,8 @@ public final class CpuOps implements Ops {
     if (batch.size() == 0) {
       return;
     }
-    KvCache.Pool pool = Checks.pool(batch, q, layer);
-    Checks.sameRows(q, out, "out");
+    KvCache.Pool pool = arguments.pool(batch, q, layer);
+    arguments.sameRows(q, out, "out");
     int heads = (int) (q.width() / pool.headDim());
     attention.queries(
         Checks.address(q),
@@ -386,34 +340,17 @@ public final class CpuOps implements Ops {
 
   @Override
   public void embed(Tensor table, int[] ids, int count, @Nullable Tensor imageRows, Tensor out) {
-    Checks.weight(table, "table");
-    Checks.activation(out, "out");
-    if (out.width() != table.width() || out.rows() < count || count > ids.length) {
-      throw new IllegalArgumentException(
-          "embed: " + count + " rows of " + table + " do not fit " + out);
-    }
-    if (imageRows != null) {
-      Checks.activation(imageRows, "imageRows");
-      if (imageRows.width() != table.width()) {
-        throw new IllegalArgumentException(
-            "embed: image rows " + imageRows + " beside table " + table);
-      }
-    }
+    arguments.embed(table, ids, count, imageRows, out);
     int width = Math.toIntExact(table.width());
     for (int i = 0; i < count; i++) {
       long to = Checks.address(out) + 4L * i * out.rowStride();
       int id = ids[i];
       if (id >= 0) {
-        if (id >= table.rows()) {
-          throw new IndexOutOfBoundsException("id " + id + " of " + table);
-        }
         long from = Checks.address(table) + (long) id * width * table.dtype().bytes();
         convert(table.dtype(), from, to, width);
       } else {
-        if (imageRows == null || ~id >= imageRows.rows()) {
-          throw new IndexOutOfBoundsException("image row " + ~id + " of " + imageRows);
-        }
-        long from = Checks.address(imageRows) + 4L * ~id * imageRows.rowStride();
+        long from =
+            Checks.address(Objects.requireNonNull(imageRows)) + 4L * ~id * imageRows.rowStride();
         Memory.copy(from, to, 4L * width);
       }
     }
@@ -422,14 +359,7 @@ public final class CpuOps implements Ops {
   @Override
   public void patchEmbed(
       Tensor pixels, Tensor weight, Tensor bias, Tensor cls, Tensor position, Tensor out) {
-    Checks.activation(pixels, "pixels");
-    Checks.dense(pixels, "pixels");
-    Checks.weight(weight, "weight");
-    Checks.activation(out, "out");
-    Checks.dense(out, "out");
-    if (pixels.rank() != 4 || weight.rank() != 4 || pixels.dim(1) != weight.dim(1)) {
-      throw new IllegalArgumentException("patchEmbed: pixels " + pixels + ", weight " + weight);
-    }
+    arguments.patchEmbed(pixels, weight, bias, cls, position, out);
     int size = Math.toIntExact(pixels.dim(3));
     int patch = Math.toIntExact(weight.dim(3));
     int channels = Math.toIntExact(pixels.dim(1));
@@ -437,25 +367,6 @@ public final class CpuOps implements Ops {
     int images = Math.toIntExact(pixels.dim(0));
     int grid = size / patch;
     int tokens = grid * grid + 1;
-    if (size % patch != 0
-        || pixels.dim(2) != size
-        || weight.dim(2) != patch
-        || out.width() != width
-        || out.rows() != (long) images * tokens
-        || position.elements() != (long) tokens * width) {
-      throw new IllegalArgumentException(
-          "patchEmbed: pixels "
-              + pixels
-              + ", weight "
-              + weight
-              + ", position "
-              + position
-              + " do not give out "
-              + out);
-    }
-    Checks.vector(bias, width, "bias");
-    Checks.vector(cls, width, "cls");
-    Checks.weight(position, "position");
     long columns = patches.floats((long) grid * grid * channels * patch * patch);
     int depth = channels * patch * patch;
     long biasAddress = floats(bias, 0);
@@ -494,13 +405,7 @@ public final class CpuOps implements Ops {
 
   @Override
   public void repeat(Tensor rows, int times, Tensor out) {
-    Checks.weight(rows, "rows");
-    Checks.activation(out, "out");
-    Checks.dense(out, "out");
-    if (out.width() != rows.width() || out.rows() != rows.rows() * times) {
-      throw new IllegalArgumentException(
-          "repeat: " + times + " times " + rows + " do not give out " + out);
-    }
+    arguments.repeat(rows, times, out);
     long elements = rows.elements();
     for (int i = 0; i < times; i++) {
       long to = Checks.address(out) + 4 * elements * i;
@@ -510,20 +415,9 @@ public final class CpuOps implements Ops {
 
   @Override
   public void gather(Tensor x, int[] indices, int count, Tensor out) {
-    Checks.dense(x, "x");
-    Checks.dense(out, "out");
-    if (x.dtype() != out.dtype()
-        || x.width() != out.width()
-        || count > indices.length
-        || out.rows() < count) {
-      throw new IllegalArgumentException(
-          "gather: " + count + " rows of " + x + " do not fit " + out);
-    }
+    OpsArguments.gather(x, indices, count, out);
     long bytes = x.width() * x.dtype().bytes();
     for (int i = 0; i < count; i++) {
-      if (indices[i] < 0 || indices[i] >= x.rows()) {
-        throw new IndexOutOfBoundsException("row " + indices[i] + " of " + x);
-      }
       long from = Checks.address(x) + indices[i] * bytes;
       Memory.copy(from, Checks.address(out) + i * bytes, bytes);
     }

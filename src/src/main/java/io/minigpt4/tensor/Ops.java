@@ -51,7 +51,7 @@ public interface Ops extends AutoCloseable {
   void read(Tensor from, MemorySegment to);
 
   // ---- linear layers; x [M, K] (rows may be strided), weight [N, K] dense, bias [N], out [M, N]
-  // (rows may be strided)
+  // (rows may be strided) of the activation type or F32
 
   /** out = x · weightᵀ + bias. */
   void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out);

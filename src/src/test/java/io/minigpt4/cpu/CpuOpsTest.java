@@ -3,6 +3,7 @@ package io.minigpt4.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -49,7 +50,8 @@ class CpuOpsTest {
 
   @Test
   void workspaceRepeatsItself() {
-    try (CpuWorkspace workspace = new CpuWorkspace()) {
+    try (Arena arena = Arena.ofShared();
+        BumpWorkspace workspace = new BumpWorkspace(bytes -> arena.allocate(bytes, 64))) {
       long mark = workspace.mark();
       Tensor small = workspace.take(DType.F32, 3, 5);
       Tensor large = workspace.take(DType.F32, 1000, 5000);

@@ -1,24 +1,21 @@
-package io.minigpt4.cpu;
+package io.minigpt4.tensor;
 
-import io.minigpt4.tensor.DType;
-import io.minigpt4.tensor.Tensor;
-import io.minigpt4.tensor.Workspace;
 import it.unimi.dsi.fastutil.longs.Long2ObjectOpenHashMap;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.LongFunction;
 
 /**
- * {@link Workspace} over blocks of native memory that are added as needed. Positions count through
- * all blocks. A tensor that was handed out at a position is handed out again when the same is asked
- * for there, so that a loop that repeats itself allocates nothing.
+ * {@link Workspace} over blocks of memory that are added as needed. Positions count through all
+ * blocks. A tensor that was handed out at a position is handed out again when the same is asked for
+ * there, so that a loop that repeats itself allocates nothing.
  */
-final class CpuWorkspace implements Workspace {
+public final class BumpWorkspace implements Workspace {
   private static final long ALIGNMENT = 64;
   private static final long FIRST_BLOCK = 1 << 22;
 
-  private final Arena arena = Arena.ofShared();
+  private final LongFunction<MemorySegment> memory;
   private final List<Block> blocks = new ArrayList<>();
   private final Long2ObjectOpenHashMap<Tensor> handedOut = new Long2ObjectOpenHashMap<>();
   private int current;
@@ -28,6 +25,14 @@ final class CpuWorkspace implements Workspace {
     long end() {
       return start + memory.byteSize();
     }
+  }
+
+  /**
+   * @param memory gives so many bytes, aligned to 64, that live as long as the workspace; who gives
+   *     them frees them
+   */
+  public BumpWorkspace(LongFunction<MemorySegment> memory) {
+    this.memory = memory;
   }
 
   @Override
@@ -71,7 +76,7 @@ final class CpuWorkspace implements Workspace {
     long start = blocks.isEmpty() ? 0 : blocks.getLast().end();
     long size = Math.max(Math.max(FIRST_BLOCK, start), bytes + ALIGNMENT);
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    blocks.add(new Block(start, arena.allocate(size, ALIGNMENT)));
+    blocks.add(new Block(start, memory.apply(size)));
     return start;
   }
 
@@ -98,6 +103,7 @@ final class CpuWorkspace implements Workspace {
 
   @Override
   public void close() {
-    arena.close();
+    blocks.clear();
+    handedOut.clear();
   }
 }
