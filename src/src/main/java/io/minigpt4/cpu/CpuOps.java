@@ -3,6 +3,7 @@ package io.minigpt4.cpu;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.OpsArguments;
@@ -33,6 +34,7 @@ public final class CpuOps implements Ops {
   private final Attention attention;
   private final Rope rope;
   private final RowWork rowWork;
+  private final CpuGradOps gradients;
   private final List<Scratch> converted = new ArrayList<>();
   private final Scratch patches = new Scratch();
   private final Buffer staging = new Buffer(0);
@@ -44,6 +46,7 @@ public final class CpuOps implements Ops {
     this.attention = new Attention(kernels, team);
     this.rope = new Rope(kernels, team);
     this.rowWork = new RowWork(kernels, team);
+    this.gradients = new CpuGradOps(kernels, team, linear, rope);
     for (int i = 0; i < 2; i++) {
       converted.add(new Scratch());
     }
@@ -424,8 +427,15 @@ public final class CpuOps implements Ops {
   }
 
   @Override
+  public GradOps gradients() {
+    return gradients;
+  }
+
+  @Override
   public void close() {
     team.close();
+    linear.close();
+    gradients.close();
     patches.close();
     for (Scratch s : converted) {
       s.close();

@@ -24,6 +24,9 @@ interface Kernels {
   /** A short name for people, e.g. {@code AVX-512}. */
   String name();
 
+  /** The inner loops of backward passes, of the same make. */
+  GradKernels gradients();
+
   /** Floats per vector. */
   int lanes();
 

@@ -15,13 +15,19 @@ import java.util.Arrays;
  * the tile kernel then runs over slices of {@link #SLICE}, so that the slice of the panel stays in
  * the first level. Sums stay transposed until the end, when bias and GELU are applied to whole rows
  * of them.
+ *
+ * <p>The product of backward passes, out = x · w with w as it lies, takes the second way for any
+ * number of rows; only the conversion of a block of w differs, which is transposed on the way.
  */
-final class Linear implements Team.Task {
+final class Linear implements Team.Task, AutoCloseable {
   private static final int COLUMNS = 128;
   private static final int DEPTH = 1024;
   private static final int SLICE = 64;
   private static final int PACK_DEPTH = 256;
   private static final int BLOCK_ROWS = 768;
+
+  /** Rows of w that are converted at a time on their way to being transposed. */
+  private static final int TRANSPOSED_ROWS = 64;
 
   /** Weights in bytes that a thread takes at a time when x has few rows. */
   private static final int STREAM_BYTES = 1 << 17;
@@ -35,6 +41,8 @@ final class Linear implements Team.Task {
   private final Buffer packed = new Buffer(Buffer.LARGE);
   private final Buffer[] blocks;
   private final Buffer[] sums;
+  private final Buffer[] rowOfWorker;
+  private final Scratch[] stretches;
   private final Pack pack = new Pack();
 
   private long x;
@@ -44,6 +52,8 @@ final class Linear implements Team.Task {
   private DType type = DType.F32;
   private long w;
   private int n;
+  private boolean transposed;
+  private boolean accumulate;
   private long bias;
   private boolean gelu;
   private long out;
@@ -58,6 +68,8 @@ final class Linear implements Team.Task {
     this.team = team;
     this.blocks = Buffer.array(team.size(), 0);
     this.sums = Buffer.array(team.size(), Buffer.LARGE);
+    this.rowOfWorker = Buffer.array(team.size(), 0);
+    this.stretches = Scratch.array(team.size());
   }
 
   /** Sets the right operand: w [n, k] of a type, bias [n] or 0. */
@@ -67,6 +79,23 @@ final class Linear implements Team.Task {
     n = rows;
     k = depth;
     bias = biasAddress;
+    transposed = false;
+    accumulate = false;
+  }
+
+  /**
+   * Sets the right operand of out = x · w, or out += x · w.
+   *
+   * @param weights w [depth, columns], dense
+   */
+  void transposedWeights(DType weightType, long weights, int depth, int columns, boolean add) {
+    type = weightType;
+    w = weights;
+    n = columns;
+    k = depth;
+    bias = 0;
+    transposed = true;
+    accumulate = add;
   }
 
   /** Multiplies. {@link #weights} first. */
@@ -77,19 +106,23 @@ final class Linear implements Team.Task {
     gelu = withGelu;
     xStride = xRows;
     outStride = outRows;
-    int limit = rows <= Kernels.DOT_ROWS ? Kernels.DOT_ROWS : BLOCK_ROWS;
+    int limit = isFew(rows) ? Kernels.DOT_ROWS : BLOCK_ROWS;
     int parts = (rows + limit - 1) / limit;
     for (int part = 0; part < parts; part++) {
       int first = (int) ((long) rows * part / parts);
       x = xAddress + 4L * first * xStride;
       m = (int) ((long) rows * (part + 1) / parts) - first;
       out = outAddress + 4L * first * outStride;
-      if (m <= Kernels.DOT_ROWS) {
+      if (isFew(m)) {
         runFewRows();
       } else {
         runPanels();
       }
     }
+  }
+
+  private boolean isFew(int rows) {
+    return rows <= Kernels.DOT_ROWS && !transposed;
   }
 
   private void runFewRows() {
@@ -125,7 +158,7 @@ final class Linear implements Team.Task {
   public void run(int item, int worker) {
     int from = item * chunk;
     int to = Math.min(n, from + chunk);
-    if (m <= Kernels.DOT_ROWS) {
+    if (isFew(m)) {
       multiplyFewRows(from, to, worker);
     } else {
       multiplyPanels(from, to, worker);
@@ -155,9 +188,16 @@ final class Linear implements Team.Task {
     int width = panels.firstVector(panels.count()) * lanes;
     float[] sum = sums[worker].floats((long) padded * width);
     float[] block = blocks[worker].floats((long) padded * Math.min(k, DEPTH));
+    if (accumulate) {
+      loadSums(from, to - from, padded, sum);
+    }
     for (int depth = 0; depth < k; depth += DEPTH) {
       int length = Math.min(DEPTH, k - depth);
-      convert(from, to, depth, length, block);
+      if (transposed) {
+        convertTransposed(from, to, depth, length, block, worker);
+      } else {
+        convert(from, to, depth, length, block);
+      }
       for (int p = 0; p < panels.count(); p++) {
         int vectors = panels.vectors(p);
         int panelWidth = vectors * lanes;
@@ -166,7 +206,7 @@ final class Linear implements Team.Task {
         for (int slice = 0; slice < length; slice += SLICE) {
           int steps = Math.min(SLICE, length - slice);
           int xAt = panel + (depth + slice) * panelWidth;
-          boolean add = depth + slice > 0;
+          boolean add = accumulate || depth + slice > 0;
           for (int c = 0; c < padded; c += Kernels.TILE_ROWS) {
             int wAt = Buffer.START + c * length + slice;
             int accAt = panelSum + c * panelWidth;
@@ -192,6 +232,43 @@ final class Linear implements Team.Task {
     Arrays.fill(block, at, at + missing * length, 0);
   }
 
+  /** Columns {@code from} to {@code to} of w as rows, {@code length} deep from {@code depth}. */
+  private void convertTransposed(
+      int from, int to, int depth, int length, float[] block, int worker) {
+    int columns = to - from;
+    long source = w + ((long) depth * n + from) * type.bytes();
+    if (type == DType.F32) {
+      kernels.pack(source, n, length, columns, block, Buffer.START, length);
+    } else {
+      float[] row = rowOfWorker[worker].floats(columns);
+      long stretch = stretches[worker].floats((long) TRANSPOSED_ROWS * columns);
+      for (int first = 0; first < length; first += TRANSPOSED_ROWS) {
+        int rows = Math.min(TRANSPOSED_ROWS, length - first);
+        for (int i = 0; i < rows; i++) {
+          long at = source + (long) (first + i) * n * type.bytes();
+          kernels.toFloats(type, at, row, 0, columns);
+          kernels.fromFloats(DType.F32, row, 0, stretch + 4L * i * columns, columns);
+        }
+        kernels.pack(stretch, columns, rows, columns, block, Buffer.START + first, length);
+      }
+    }
+    int end = Buffer.START + columns * length;
+    Arrays.fill(block, end, end + (roundUp(columns) - columns) * length, 0);
+  }
+
+  /** What the result's columns hold already, as the sums start from it. */
+  private void loadSums(int from, int columns, int padded, float[] sum) {
+    for (int p = 0; p < panels.count(); p++) {
+      int panelWidth = panels.vectors(p) * kernels.lanes();
+      int firstRow = panels.firstRow(p);
+      int at = Buffer.START + firstRow * padded;
+      Arrays.fill(sum, at, at + padded * panelWidth, 0);
+      long source = out + 4 * (firstRow * outStride + from);
+      kernels.pack(
+          source, outStride, Math.min(panelWidth, m - firstRow), columns, sum, at, panelWidth);
+    }
+  }
+
   /** Bias, GELU and the way out of panel {@code p}'s sums [columns][panel width]. */
   private void finish(int p, int from, int columns, float[] sum, int at) {
     int panelWidth = panels.vectors(p) * kernels.lanes();
@@ -209,6 +286,13 @@ final class Linear implements Team.Task {
     int rows = Math.min(panelWidth, m - firstRow);
     long to = out + 4 * (firstRow * outStride + from);
     kernels.unpack(sum, at, panelWidth, /* rows= */ columns, /* columns= */ rows, to, outStride);
+  }
+
+  @Override
+  public void close() {
+    for (Scratch stretch : stretches) {
+      stretch.close();
+    }
   }
 
   /** Packs x into panels: item = panel · slices of {@link #PACK_DEPTH} + slice. */

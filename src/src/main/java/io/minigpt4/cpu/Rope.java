@@ -36,6 +36,7 @@ final class Rope implements Team.Task {
   private int kvHeads;
   private int headDim;
   private int layer;
+  private boolean backward;
   private Batch batch = new Batch(0);
 
   Rope(Kernels kernels, Team team) {
@@ -63,8 +64,22 @@ final class Rope implements Team.Task {
 
   /** Rotates and appends; {@code inverseFrequencies} [headDim / 2]. */
   void run(Batch rows, int layerIndex, long inverseFrequencies) {
-    batch = rows;
+    backward = false;
     layer = layerIndex;
+    run(rows, inverseFrequencies);
+  }
+
+  /**
+   * Turns gradients of queries and keys back, in place; the values given to {@link #keysAndValues}
+   * are not looked at.
+   */
+  void runBackward(Batch rows, long inverseFrequencies) {
+    backward = true;
+    run(rows, inverseFrequencies);
+  }
+
+  private void run(Batch rows, long inverseFrequencies) {
+    batch = rows;
     int last = 0;
     for (int i = 0; i < rows.size(); i++) {
       last = Math.max(last, rows.past(i) + rows.rows(i));
@@ -117,6 +132,10 @@ final class Rope implements Team.Task {
     int position = batch.past(sequence) + item - batch.start(sequence);
     int half = headDim / 2;
     int angles = position * headDim;
+    if (backward) {
+      turnBack(item, angles, half, worker);
+      return;
+    }
     for (int h = 0; h < heads; h++) {
       kernels.rotate(q + 4 * (item * qStride + (long) h * headDim), table, angles, half);
     }
@@ -132,6 +151,21 @@ final class Rope implements Team.Task {
       kernels.rotate(key, table, angles, half);
       store(type, key, page + (pool.keyOffset(layer) + place) * type.bytes(), worker);
       store(type, value, page + (pool.valueOffset(layer) + place) * type.bytes(), worker);
+    }
+  }
+
+  /** The inverse of a rotation is the one by the negative angle, whose sine is negative. */
+  private void turnBack(int item, int angles, int half, int worker) {
+    float[] row = rowOfWorker[worker].floats(headDim);
+    System.arraycopy(table, angles, row, 0, half);
+    for (int i = half; i < headDim; i++) {
+      row[i] = -table[angles + i];
+    }
+    for (int h = 0; h < heads; h++) {
+      kernels.rotate(q + 4 * (item * qStride + (long) h * headDim), row, 0, half);
+    }
+    for (int h = 0; h < kvHeads; h++) {
+      kernels.rotate(k + 4 * (item * kStride + (long) h * headDim), row, 0, half);
     }
   }
 

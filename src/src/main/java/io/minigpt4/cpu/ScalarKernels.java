@@ -18,6 +18,11 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public GradKernels gradients() {
+    return new ScalarGradKernels();
+  }
+
+  @Override
   public int lanes() {
     return LANES;
   }

@@ -18,6 +18,11 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
+  public GradKernels gradients() {
+    return new VectorGradKernels();
+  }
+
+  @Override
   public int lanes() {
     return N;
   }

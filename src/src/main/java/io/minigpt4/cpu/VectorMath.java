@@ -80,6 +80,14 @@ final class VectorMath {
     return x.div(exp(minus.blend(HIGHEST, vanishes)).add(1)).blend(0, vanishes);
   }
 
+  /** 1 / (1 + e^−x); where e^−x is too large for a float, the result is 0. */
+  static FloatVector sigmoid(FloatVector x) {
+    FloatVector minus = x.neg();
+    VectorMask<Float> vanishes = minus.compare(GT, HIGHEST);
+    FloatVector one = FloatVector.broadcast(SPECIES, 1);
+    return one.div(exp(minus.blend(HIGHEST, vanishes)).add(1)).blend(0, vanishes);
+  }
+
   static void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt) {
     for (int c = 0; c < width; c += N) {
       softmaxColumn(x, at + c, n, width, state, stateAt + c);

@@ -230,6 +230,35 @@ public final class Llama {
     batch.commit();
   }
 
+  /**
+   * Runs whole sequences through the layers and the final norm, for training: all rows, without the
+   * head, without cutting them into chunks. The batch is not committed, as backward passes look at
+   * what it stored.
+   *
+   * @param batch sequences, each from its start
+   * @param ids as for {@link #forward}
+   * @param imageRows as for {@link #forward}
+   * @return [batch.totalRows(), hiddenSize] in the workspace, as is all that this pass leaves
+   *     behind: the caller releases it when nobody needs it any more
+   */
+  public Tensor hidden(Batch batch, int[] ids, @Nullable Tensor imageRows) {
+    LlamaBuffers b =
+        LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, batch.totalRows());
+    ops.embed(embedding, ids, batch.totalRows(), imageRows, b.hidden());
+    for (int i = 0; i < layers.length; i++) {
+      project(i, batch, b);
+      ops.causalAttention(b.query(), batch, i, b.attended());
+      feedForward(layers[i], b);
+    }
+    ops.addRmsNorm(b.hidden(), b.delta(), norm, config.rmsNormEps(), b.normed());
+    return b.normed();
+  }
+
+  /** The head's weight [vocabSize, hiddenSize], which turns {@link #hidden} into scores. */
+  public Tensor head() {
+    return head;
+  }
+
   private void score(LlamaBuffers b, int rows, MemorySegment logits) {
     ops.addRmsNorm(b.hidden(), b.delta(), norm, config.rmsNormEps(), b.normed());
     Tensor scores = logits(rows);

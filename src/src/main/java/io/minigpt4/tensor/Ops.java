@@ -157,6 +157,15 @@ public interface Ops extends AutoCloseable {
   /** Gathers rows: out[i] = x[indices[i]] for i &lt; count; x and out [., W] dense. */
   void gather(Tensor x, int[] indices, int count, Tensor out);
 
+  /**
+   * The operations of training, over this device's memory.
+   *
+   * @throws UserException if this device cannot train
+   */
+  default GradOps gradients() {
+    throw new UserException("there is no training on " + device() + "; use --device cpu");
+  }
+
   /** Releases all memory and threads. */
   @Override
   void close();
