@@ -8,7 +8,9 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Objects;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Beam search and beam-sample as Transformers 5 defines them, {@code early_stopping} being false.
@@ -33,8 +35,22 @@ class BeamSearch {
   private final float[][] scores;
   private final MemorySegment logits;
 
+  /** What the best finished hypothesis was computed with. */
+  private @Nullable KvCache bestCache;
+
+  private float bestScore = Float.NEGATIVE_INFINITY;
+
   /** A sequence of new tokens; its score is a sum of log-probabilities, or that over its length. */
   record Hypothesis(IntArrayList ids, float score) {}
+
+  /**
+   * What came out.
+   *
+   * @param hypotheses best first; at least one
+   * @param cache keys and values of the prompt and of the best one's tokens but the last; the
+   *     caller's to close
+   */
+  record Found(List<Hypothesis> hypotheses, KvCache cache) {}
 
   /** One way to go on. */
   record Candidate(int beam, int token, float score) {}
@@ -74,15 +90,13 @@ class BeamSearch {
   }
 
   /**
-   * Searches.
+   * Searches; to be called once.
    *
    * @param prompt the prompt's keys and values; left as they are
    * @param candidates how many continuations to look at in a step
    * @param mostTokens the length at which every sequence is finished
-   * @return hypotheses, best first; at least one unless cancelled before the first token
    */
-  List<Hypothesis> search(
-      KvCache prompt, int candidates, int mostTokens, GenerationListener listener) {
+  Found search(KvCache prompt, int candidates, int mostTokens, GenerationListener listener) {
     List<Beam> running = new ArrayList<>();
     List<Hypothesis> finished = new ArrayList<>();
     Batch batch = new Batch(beams);
@@ -101,7 +115,9 @@ class BeamSearch {
           if (length < mostTokens && !ends(sequence)) {
             open.add(candidate);
           } else if (i < beams) {
-            finished.add(new Hypothesis(sequence, candidate.score / divisor(length)));
+            float score = candidate.score / divisor(length);
+            finished.add(new Hypothesis(sequence, score));
+            keepIfBest(score, running.get(candidate.beam).cache);
           }
         }
         keepBest(finished);
@@ -123,11 +139,34 @@ class BeamSearch {
       }
       if (finished.isEmpty()) {
         running.forEach(
-            beam -> finished.add(new Hypothesis(beam.ids, beam.score / divisor(beam.ids.size()))));
+            beam -> {
+              float score = beam.score / divisor(beam.ids.size());
+              finished.add(new Hypothesis(beam.ids, score));
+              keepIfBest(score, beam.cache);
+            });
       }
-      return finished;
+      return new Found(finished, Objects.requireNonNull(bestCache));
+    } catch (RuntimeException | Error e) {
+      closeBest();
+      throw e;
     } finally {
       running.forEach(beam -> beam.cache.close());
+    }
+  }
+
+  /** Keeps what a finished hypothesis was computed with, for the turn that follows its answer. */
+  private void keepIfBest(float score, KvCache cache) {
+    if (bestCache == null || score > bestScore) {
+      closeBest();
+      bestCache = cache.fork();
+      bestScore = score;
+    }
+  }
+
+  private void closeBest() {
+    if (bestCache != null) {
+      bestCache.close();
+      bestCache = null;
     }
   }
 

@@ -11,7 +11,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
-import java.util.List;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 import org.jspecify.annotations.Nullable;
@@ -205,12 +204,10 @@ public final class Generator implements AutoCloseable {
     LogitsProcessor processor = new LogitsProcessor(scores.length, config, eosIds);
     BeamSearch search = new BeamSearch(decoder, processor, config, stop, random(config), logits);
     int candidates = Math.max(2, 1 + eosIds.length) * config.numBeams();
-    List<BeamSearch.Hypothesis> found =
+    BeamSearch.Found found =
         search.search(session.cache(), candidates, config.maxNewTokens(), listener);
-    if (found.isEmpty()) {
-      return FinishReason.CANCELLED;
-    }
-    ids.addAll(found.getFirst().ids());
+    ids.addAll(found.hypotheses().getFirst().ids());
+    session.replace(found.cache(), ids.subList(0, ids.size() - 1));
     for (int i = 0; i < ids.size(); i++) {
       answer.append(ids.getInt(i));
     }

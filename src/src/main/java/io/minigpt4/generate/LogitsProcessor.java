@@ -1,5 +1,6 @@
 package io.minigpt4.generate;
 
+import io.minigpt4.tensor.UserException;
 import it.unimi.dsi.fastutil.ints.IntList;
 import java.util.Arrays;
 import java.util.random.RandomGenerator;
@@ -114,7 +115,7 @@ final class LogitsProcessor {
   /**
    * The token of the highest score, the first of equals.
    *
-   * @throws IllegalStateException if no score is a number above −∞
+   * @throws UserException if no score is a number above −∞
    */
   static int argmax(float[] scores) {
     int best = -1;
@@ -126,8 +127,9 @@ final class LogitsProcessor {
       }
     }
     if (best < 0 || highest == Float.POSITIVE_INFINITY) {
-      throw new IllegalStateException(
-          "the model's scores are not finite; its weights are damaged or overflow their type");
+      throw new UserException(
+          "the model's scores are not finite: its weights are damaged or overflow their type; get"
+              + " the files again");
     }
     return best;
   }

@@ -3,6 +3,7 @@ package io.minigpt4.generate;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.text.Prompt;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
+import it.unimi.dsi.fastutil.ints.IntList;
 
 /**
  * What a decoder has computed for one conversation, kept so that the next prompt is computed only
@@ -11,7 +12,7 @@ import it.unimi.dsi.fastutil.ints.IntArrayList;
  * <p>Not safe for use by several threads.
  */
 public final class Session implements AutoCloseable {
-  private final KvCache cache;
+  private KvCache cache;
   private final IntArrayList ids = new IntArrayList();
 
   /**
@@ -46,6 +47,17 @@ public final class Session implements AutoCloseable {
   /** Notes rows that the decoder has stored in the cache. */
   void computed(int[] rows, int from, int count) {
     ids.addElements(ids.size(), rows, from, count);
+  }
+
+  /**
+   * Goes on with another cache, which holds more.
+   *
+   * @param longer holds this session's rows and those of {@code more}; from now on the session's
+   */
+  void replace(KvCache longer, IntList more) {
+    cache.close();
+    cache = longer;
+    ids.addAll(more);
   }
 
   /** Gives the cache's memory back. */

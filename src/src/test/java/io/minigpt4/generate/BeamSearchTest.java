@@ -46,11 +46,15 @@ class BeamSearchTest {
               new StopRule(TOKENIZER, ChatTemplate.VICUNA_V0, config, EOS),
               random,
               logits);
-      List<BeamSearch.Hypothesis> found =
+      BeamSearch.Found found =
           search.search(
               cache, 2 * config.numBeams(), config.maxNewTokens(), GenerationListener.NONE);
       assertThat(cache.length()).isEqualTo(PROMPT.length);
-      return found;
+      try (KvCache best = found.cache()) {
+        int newTokens = found.hypotheses().getFirst().ids().size();
+        assertThat(best.length()).isEqualTo(PROMPT.length + newTokens - 1);
+      }
+      return found.hypotheses();
     }
   }
 

@@ -189,8 +189,11 @@ class GenerationGoldenTest {
               return drawn;
             }
           };
-      return search.search(
-          cache, 2 * config.numBeams(), config.maxNewTokens(), GenerationListener.NONE);
+      BeamSearch.Found found =
+          search.search(
+              cache, 2 * config.numBeams(), config.maxNewTokens(), GenerationListener.NONE);
+      found.cache().close();
+      return found.hypotheses();
     }
   }
 }

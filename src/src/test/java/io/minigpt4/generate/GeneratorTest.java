@@ -179,14 +179,13 @@ class GeneratorTest {
   }
 
   @Test
-  void beamsLeaveThePromptInTheSession() {
+  void promptsAreReusedAfterBeams() {
     ToyDecoder decoder = new ToyDecoder(VOCABULARY, decoderModel());
     GenerationConfig config = greedy().numBeams(4).maxNewTokens(9).build();
     try (Generator generator = generator(decoder);
         Session session = generator.newSession()) {
       Prompt prompt = prompt(100);
       Generation one = generator.generate(session, prompt, null, config, GenerationListener.NONE);
-      assertThat(session.length()).isEqualTo(100);
       Generation two = generator.generate(session, prompt, null, config, GenerationListener.NONE);
       assertThat(two.ids().toIntArray()).isEqualTo(one.ids().toIntArray());
       assertThat(two.timings().cachedTokens()).isEqualTo(99);
@@ -297,6 +296,29 @@ class GeneratorTest {
               .isEqualTo(run(decoderModel(), prompt(1100), config).ids().toIntArray());
           assertThat(whole.finishReason()).isEqualTo(FinishReason.LENGTH);
         }
+      }
+    }
+  }
+
+  @Test
+  void beamsLeaveTheirAnswerInTheCache() {
+    for (int tokens : new int[] {1, 2, 63, 90}) {
+      GenerationConfig config =
+          greedy().numBeams(4).minNewTokens(tokens).maxNewTokens(tokens).build();
+      Function<int[], float[]> model = ToyDecoder.random(VOCABULARY, tokens);
+      try (Generator generator = generator(new ToyDecoder(VOCABULARY, model));
+          Session session = generator.newSession()) {
+        Generation first =
+            generator.generate(session, prompt(70), null, config, GenerationListener.NONE);
+        IntArrayList said = new IntArrayList(prompt(70).ids());
+        said.addAll(first.ids());
+        said.add(9);
+        Prompt second = Prompt.of(said.toIntArray());
+        Generation next =
+            generator.generate(session, second, null, config, GenerationListener.NONE);
+        assertThat(next.timings().cachedTokens()).isEqualTo(70 + tokens - 1);
+        assertThat(next.ids().toIntArray())
+            .isEqualTo(run(model, second, config).ids().toIntArray());
       }
     }
   }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.sun.management.ThreadMXBean;
 import io.minigpt4.checkpoint.SafeTensors;
+import io.minigpt4.tensor.UserException;
 import io.minigpt4.testing.Golden;
 import io.minigpt4.testing.Golden.Json;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
@@ -149,13 +150,13 @@ class LogitsProcessorTest {
     };
     for (float[] scores : broken) {
       assertThatThrownBy(() -> LogitsProcessor.argmax(scores))
-          .isInstanceOf(IllegalStateException.class)
+          .isInstanceOf(UserException.class)
           .hasMessageContaining("not finite");
       assertThatThrownBy(
               () ->
                   new LogitsProcessor(2, TestConfigs.plain().build(), EOS)
                       .sample(scores, new SplittableRandom(1)))
-          .isInstanceOf(IllegalStateException.class);
+          .isInstanceOf(UserException.class);
     }
   }
 
