@@ -10,7 +10,8 @@ public interface LoadListener {
    * Called now and then, by the thread that loads.
    *
    * @param done bytes of weights that are in memory
-   * @param total bytes of all weights
+   * @param total bytes of all weights in the files; some may not be needed, and then done ends
+   *     below
    */
   void loaded(long done, long total);
 }

@@ -12,12 +12,9 @@ import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Tokenizer;
 import java.io.IOException;
 import java.io.InputStream;
-import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Puts a model together from its files, in whichever layout they are. */
@@ -27,7 +24,6 @@ public final class ModelLoader {
 
   private static final String LLAMA_PREFIX = "llama_model.";
   private static final String DEMO = "/io/minigpt4/demo/";
-  private static final long STRETCH = 32L << 20;
 
   private final Ops ops;
   private final LoadListener listener;
@@ -48,7 +44,7 @@ public final class ModelLoader {
    * @throws UserException if a file is missing or malformed, or files do not belong together
    */
   public MiniGpt4 load(ModelSource source, @Nullable Path projection) {
-    List<Checkpoint> opened = new ArrayList<>();
+    WatchedCheckpoints opened = new WatchedCheckpoints(listener);
     try {
       return switch (source) {
         case ModelSource.BuiltIn unused -> builtIn(projection, opened);
@@ -56,12 +52,12 @@ public final class ModelLoader {
         case ModelSource.Published files -> published(files, projection, opened);
       };
     } catch (RuntimeException | Error e) {
-      opened.forEach(Checkpoint::close);
+      opened.close();
       throw e;
     }
   }
 
-  private MiniGpt4 folder(Path folder, @Nullable Path projection, List<Checkpoint> opened) {
+  private MiniGpt4 folder(Path folder, @Nullable Path projection, WatchedCheckpoints opened) {
     if (!Files.isDirectory(folder)) {
       throw new UserException(
           folder
@@ -69,19 +65,18 @@ public final class ModelLoader {
     }
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
     Tokenizer tokenizer = Tokenizer.load(folder.resolve("tokenizer.model"));
-    opened.add(Checkpoints.open(folder));
-    return whole(config, tokenizer, projection, opened);
+    return whole(config, tokenizer, opened.add(Checkpoints.open(folder)), projection, opened);
   }
 
-  private MiniGpt4 builtIn(@Nullable Path projection, List<Checkpoint> opened) {
+  private MiniGpt4 builtIn(@Nullable Path projection, WatchedCheckpoints opened) {
     ModelConfig config =
         ModelConfig.parse(
             "the built-in model's config.json",
             new String(resource("config.json"), StandardCharsets.UTF_8));
     Tokenizer tokenizer =
         Tokenizer.parse(resource("tokenizer.model"), "the built-in model's tokenizer.model");
-    opened.add(SafeTensors.ofResource(ModelLoader.class, DEMO + "model.safetensors"));
-    return whole(config, tokenizer, projection, opened);
+    Checkpoint weights = SafeTensors.ofResource(ModelLoader.class, DEMO + "model.safetensors");
+    return whole(config, tokenizer, opened.add(weights), projection, opened);
   }
 
   private static byte[] resource(String name) {
@@ -98,30 +93,25 @@ public final class ModelLoader {
 
   /** A model whose tensors have the names of a model folder. */
   private MiniGpt4 whole(
-      ModelConfig config, Tokenizer tokenizer, @Nullable Path projection, List<Checkpoint> opened) {
-    if (projection != null) {
-      opened.add(Checkpoints.open(projection));
-    }
-    Checkpoint model = opened.getFirst();
-    touch(opened);
-    return assemble(
-        config,
-        VisionTransformer.read(model, VISION_PREFIX, config.vision(), ops),
-        model,
-        opened.getLast(),
-        Llama.read(model, LLAMA_PREFIX, config.llama(), ops),
-        tokenizer,
-        opened);
+      ModelConfig config,
+      Tokenizer tokenizer,
+      Checkpoint model,
+      @Nullable Path projection,
+      WatchedCheckpoints opened) {
+    Checkpoint trained = projection == null ? model : opened.add(Checkpoints.open(projection));
+    Parts parts = new Parts(model, VISION_PREFIX, model, trained, model, LLAMA_PREFIX);
+    return assemble(config, parts, tokenizer, opened);
   }
 
   private MiniGpt4 published(
-      ModelSource.Published files, @Nullable Path projection, List<Checkpoint> opened) {
+      ModelSource.Published files, @Nullable Path projection, WatchedCheckpoints opened) {
     LlamaConfig llama = LlamaConfig.read(files.llama());
     Tokenizer tokenizer = Tokenizer.load(files.llama().resolve("tokenizer.model"));
-    Checkpoint vision = open(files.vision(), opened);
-    Checkpoint qformer = open(files.qformer(), opened);
-    Checkpoint language = open(files.llama(), opened);
-    Checkpoint trained = open(projection == null ? files.projection() : projection, opened);
+    Checkpoint vision = opened.add(Checkpoints.open(files.vision()));
+    Checkpoint qformer = opened.add(Checkpoints.open(files.qformer()));
+    Checkpoint language = opened.add(Checkpoints.open(files.llama()));
+    Path projector = projection == null ? files.projection() : projection;
+    Checkpoint trained = opened.add(Checkpoints.open(projector));
     VisionConfig visionConfig = VisionTransformer.sizes(vision, "", files.imageSize(), ops);
     QFormerConfig qformerConfig = QFormer.sizes(qformer, ops);
     Integer queries = files.queryTokens();
@@ -136,32 +126,27 @@ public final class ModelLoader {
               + " queries; leave the setting out or name another file");
     }
     String name = String.valueOf(files.llama().getFileName());
-    touch(opened);
     return assemble(
         new ModelConfig("MiniGPT-4 with " + name, visionConfig, qformerConfig, llama),
-        VisionTransformer.read(vision, "", visionConfig, ops),
-        qformer,
-        trained,
-        Llama.read(language, "", llama, ops),
+        new Parts(vision, "", qformer, trained, language, ""),
         tokenizer,
         opened);
   }
 
-  private static Checkpoint open(Path file, List<Checkpoint> opened) {
-    Checkpoint checkpoint = Checkpoints.open(file);
-    opened.add(checkpoint);
-    return checkpoint;
-  }
-
-  private MiniGpt4 assemble(
-      ModelConfig config,
-      VisionTransformer vision,
+  /** Which checkpoints hold the parts, and what their names there begin with. */
+  private record Parts(
+      Checkpoint vision,
+      String visionPrefix,
       Checkpoint qformer,
       Checkpoint projection,
-      Llama llama,
-      Tokenizer tokenizer,
-      List<Checkpoint> opened) {
+      Checkpoint llama,
+      String llamaPrefix) {}
+
+  /** Reads the small parts first, so that one that does not fit is found out soon. */
+  private MiniGpt4 assemble(
+      ModelConfig config, Parts parts, Tokenizer tokenizer, WatchedCheckpoints opened) {
     int width = config.vision().hiddenSize();
+    int queryWidth = config.qformer().hiddenSize();
     if (tokenizer.size() > config.llama().vocabSize()) {
       throw new UserException(
           "the tokenizer has "
@@ -170,42 +155,14 @@ public final class ModelLoader {
               + config.llama().vocabSize()
               + "; do they belong together?");
     }
+    Projection projection =
+        Projection.read(parts.projection, queryWidth, config.llama().hiddenSize(), ops);
+    Norm visionNorm = Norm.read(new WeightReader(parts.qformer, "", ops), "ln_vision", width);
+    QFormer qformer = QFormer.read(parts.qformer, config.qformer(), width, ops);
+    VisionTransformer vision =
+        VisionTransformer.read(parts.vision, parts.visionPrefix, config.vision(), ops);
+    Llama llama = Llama.read(parts.llama, parts.llamaPrefix, config.llama(), ops);
     return new MiniGpt4(
-        config.name(),
-        List.copyOf(opened),
-        vision,
-        Norm.read(new WeightReader(qformer, "", ops), "ln_vision", width),
-        QFormer.read(qformer, config.qformer(), width, ops),
-        Projection.read(
-            projection, config.qformer().hiddenSize(), config.llama().hiddenSize(), ops),
-        llama,
-        tokenizer);
-  }
-
-  /**
-   * Brings mapped weights into memory, so that the first answer does not wait for the disk in
-   * silence.
-   */
-  private void touch(List<Checkpoint> checkpoints) {
-    List<MemorySegment> mapped = new ArrayList<>();
-    long total = 0;
-    for (Checkpoint checkpoint : checkpoints) {
-      for (String name : checkpoint.names()) {
-        MemorySegment segment = checkpoint.tensor(name).segment();
-        if (segment.isMapped()) {
-          mapped.add(segment);
-          total += segment.byteSize();
-        }
-      }
-    }
-    long done = 0;
-    for (MemorySegment segment : mapped) {
-      for (long from = 0; from < segment.byteSize(); from += STRETCH) {
-        long length = Math.min(STRETCH, segment.byteSize() - from);
-        segment.asSlice(from, length).load();
-        done += length;
-        listener.loaded(done, total);
-      }
-    }
+        config.name(), opened.opened(), vision, visionNorm, qformer, projection, llama, tokenizer);
   }
 }
