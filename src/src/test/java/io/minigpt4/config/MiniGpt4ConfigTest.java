@@ -7,10 +7,12 @@ import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -128,6 +130,44 @@ class MiniGpt4ConfigTest {
       assertThat(c.run().resumeCkptPath()).isEmpty();
       assertThat(c.model().promptTemplate()).isEqualTo("###Human: {} ###Assistant: ");
     }
+  }
+
+  /** What is not in the repository has a placeholder for a path, or is made by training. */
+  @ParameterizedTest
+  @ValueSource(strings = {"minigpt4_eval", "minigpt4_stage1_pretrain", "minigpt4_stage2_finetune"})
+  void filesThatReadyFilesNameAreThere(String name) {
+    Path repository = Path.of("..");
+    Path file = repository.resolve("configs").resolve(name + ".yaml");
+    List<String> texts = new ArrayList<>();
+    collectTexts(MiniGpt4Config.load(file, List.of()).toPlain(), texts);
+    assertThat(texts).isNotEmpty();
+    for (String text : texts) {
+      boolean path = text.matches("[\\w./-]+/[\\w./-]+") && !text.startsWith("/path/to/");
+      if (path && !text.startsWith("output/")) {
+        assertThat(repository.resolve(text)).exists();
+      }
+    }
+  }
+
+  private static void collectTexts(@Nullable Object value, List<String> to) {
+    if (value instanceof Map<?, ?> map) {
+      map.values().forEach(v -> collectTexts(v, to));
+    } else if (value instanceof List<?> list) {
+      list.forEach(v -> collectTexts(v, to));
+    } else if (value instanceof String text) {
+      to.add(text);
+    }
+  }
+
+  @Test
+  void promptsOfStage2HoldOneImageEach() throws IOException {
+    Path file = Path.of("../configs/minigpt4_stage2_finetune.yaml");
+    String prompts = MiniGpt4Config.load(file, List.of()).model().promptPath();
+    List<String> lines = Files.readAllLines(Path.of("..").resolve(prompts));
+    assertThat(lines).hasSize(4).doesNotHaveDuplicates();
+    assertThat(lines)
+        .allMatch(
+            line -> line.matches("<Img><ImageHere></Img> [^<>#]+[.?]"), "one image, one text");
   }
 
   @Test
