@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -57,9 +56,6 @@ final class MappedFile {
     if (e instanceof NoSuchFileException) {
       return new UserException(file + " does not exist: check the path", e);
     }
-    if (e instanceof AccessDeniedException) {
-      return new UserException(file + " cannot be read: permission denied", e);
-    }
-    return new UserException(file + " cannot be read: " + e.getMessage(), e);
+    return new UserException(file + " cannot be read: " + UserException.reason(e), e);
   }
 }

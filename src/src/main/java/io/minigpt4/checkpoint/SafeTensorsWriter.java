@@ -11,7 +11,6 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -36,6 +35,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Not safe for use by several threads.
  */
 public final class SafeTensorsWriter implements AutoCloseable {
+  /** The one name that no tensor can have. */
+  public static final String RESERVED = SafeTensorsHeader.METADATA;
+
   /** The Python library's order: wider types first, so that all are aligned. */
   private static final List<DType> ORDER =
       List.of(
@@ -66,14 +68,16 @@ public final class SafeTensorsWriter implements AutoCloseable {
   private final Map<String, Long> positions = new LinkedHashMap<>();
   private final Set<String> written = new HashSet<>();
   private @Nullable FileChannel channel;
+  private boolean headerWritten;
 
   /**
    * @param target replaced on {@link #commit}
    */
   public SafeTensorsWriter(Path target) {
-    this.target = target.toAbsolutePath();
+    this.target = place(target.toAbsolutePath());
     String unique = Long.toHexString(ProcessHandle.current().pid() ^ System.nanoTime());
-    this.temporary = this.target.resolveSibling("." + target.getFileName() + "." + unique + ".tmp");
+    this.temporary =
+        this.target.resolveSibling("." + this.target.getFileName() + "." + unique + ".tmp");
   }
 
   /**
@@ -87,6 +91,28 @@ public final class SafeTensorsWriter implements AutoCloseable {
       tensors.forEach((name, tensor) -> writer.declare(name, tensor.dtype(), tensor.shape()));
       tensors.forEach(writer::write);
       writer.commit();
+    }
+  }
+
+  /** Where the file is to lie: behind a symbolic link, so that the link stays one. */
+  private static Path place(Path target) {
+    try {
+      return Files.isSymbolicLink(target) ? target.toRealPath() : target;
+    } catch (IOException e) {
+      throw new UserException(target + " is a symbolic link to nowhere: name another file", e);
+    }
+  }
+
+  /**
+   * Makes sure that the file can be written, before the work is done that gives its contents.
+   *
+   * @throws UserException if it cannot
+   */
+  public void reserve() {
+    try {
+      file();
+    } catch (IOException e) {
+      throw unwritable(e);
     }
   }
 
@@ -105,7 +131,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
     checkHeaderOpen();
     Tensor.elements(shape);
     Declared d = new Declared(name, dtype, Arrays.stream(shape).boxed().toList());
-    if (name.equals(SafeTensorsHeader.METADATA) || declared.putIfAbsent(name, d) != null) {
+    if (name.equals(RESERVED) || declared.putIfAbsent(name, d) != null) {
       throw new IllegalArgumentException("the name '" + name + "' is taken");
     }
   }
@@ -157,9 +183,8 @@ public final class SafeTensorsWriter implements AutoCloseable {
       FileChannel out = open();
       out.force(true);
       out.close();
-      Path place = Files.exists(target) ? target.toRealPath() : target;
       Files.move(
-          temporary, place, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+          temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
       throw unwritable(e);
     }
@@ -180,19 +205,36 @@ public final class SafeTensorsWriter implements AutoCloseable {
   }
 
   private void checkHeaderOpen() {
-    if (channel != null) {
+    if (headerWritten) {
       throw new IllegalStateException("the header is written already");
     }
   }
 
-  private FileChannel open() throws IOException {
-    if (channel == null) {
+  /** The temporary file, made when it is first asked for. */
+  private FileChannel file() throws IOException {
+    FileChannel out = channel;
+    if (out == null) {
       if (Files.isDirectory(target)) {
         throw new UserException(target + " is a folder: give the name of a file to write");
       }
-      FileChannel out =
-          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+      if (Files.exists(target) && !Files.isRegularFile(target)) {
+        throw new UserException(target + " is a device or pipe: give the name of a file to write");
+      }
+      if (Files.exists(target) && !Files.isWritable(target)) {
+        throw new UserException(target + " is write-protected: give another name");
+      }
+      out = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
       channel = out;
+      temporary.toFile().deleteOnExit(); // for Ctrl-C, which passes close by
+    }
+    return out;
+  }
+
+  /** The temporary file with its header written. */
+  private FileChannel open() throws IOException {
+    FileChannel out = file();
+    if (!headerWritten) {
+      headerWritten = true;
       byte[] json = header();
       int padding = (ALIGNMENT - json.length % ALIGNMENT) % ALIGNMENT;
       ByteBuffer start =
@@ -204,7 +246,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
       writeAll(out, MemorySegment.ofArray(start.array()), 0);
       positions.replaceAll((name, offset) -> offset + start.capacity());
     }
-    return channel;
+    return out;
   }
 
   private byte[] header() throws IOException {
@@ -216,7 +258,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
     try (JsonGenerator json = new JsonFactory().createGenerator(bytes)) {
       json.writeStartObject();
       if (!metadata.isEmpty()) {
-        json.writeObjectFieldStart(SafeTensorsHeader.METADATA);
+        json.writeObjectFieldStart(RESERVED);
         for (Map.Entry<String, String> e : metadata.entrySet()) {
           json.writeStringField(e.getKey(), e.getValue());
         }
@@ -274,12 +316,8 @@ public final class SafeTensorsWriter implements AutoCloseable {
   }
 
   private UserException unwritable(IOException e) {
-    String reason =
-        switch (e) {
-          case NoSuchFileException missing -> "its folder does not exist: create it";
-          case AccessDeniedException denied -> "permission denied";
-          default -> String.valueOf(e.getMessage());
-        };
+    boolean noFolder = e instanceof NoSuchFileException;
+    String reason = noFolder ? "its folder does not exist: create it" : UserException.reason(e);
     return new UserException(target + " cannot be written: " + reason, e);
   }
 }

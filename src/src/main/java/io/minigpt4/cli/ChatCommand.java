@@ -6,13 +6,11 @@ import io.minigpt4.image.Picture;
 import io.minigpt4.image.PictureOptions;
 import io.minigpt4.image.Pictures;
 import io.minigpt4.model.MiniGpt4;
+import io.minigpt4.model.ModelSource;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -65,6 +63,11 @@ final class ChatCommand implements Callable<Integer> {
               + " finish_reason and timings. Default: text.")
   private Output output = Output.text;
 
+  @Option(
+      names = "--no-image",
+      description = "Talk without a picture; otherwise a question before any picture is an error.")
+  private boolean noImage;
+
   @Option(names = "--exif", description = "Turn pictures as their EXIF orientation says.")
   private boolean exif;
 
@@ -77,10 +80,17 @@ final class ChatCommand implements Callable<Integer> {
     if (prompts.stream().anyMatch(String::isBlank)) {
       throw new UserException("a prompt (-p) is empty; ask something");
     }
+    if (noImage && !images.isEmpty()) {
+      throw new UserException("--no-image and a picture contradict each other; leave one out");
+    }
+    if (!prompts.isEmpty() && images.isEmpty() && !noImage) {
+      throw ChatLoop.noPicture();
+    }
     ChatSettings settings =
         new ChatSettings(generationOptions.config(modelOptions.isBuiltIn() ? 0 : 1));
+    ModelSource source = modelOptions.source();
     Ops ops = modelOptions.openDevice();
-    FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(ops));
+    FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(ops, source));
     Thread loader = new Thread(loading, "model loader");
     loader.setDaemon(true);
     loader.start();
@@ -119,23 +129,34 @@ final class ChatCommand implements Callable<Integer> {
     Interrupts interrupts = new Interrupts();
     interrupts.install();
     TurnPrinter printer =
-        new TurnPrinter(out, err, output == Output.json, Terminals.stderr(), interrupts::stopped);
-    ChatLoop loop = new ChatLoop(session, settings, printer, options, err);
+        new TurnPrinter(
+            new Sink(out, Terminals.stdout()),
+            new Sink(err, Terminals.stderr()),
+            output == Output.json,
+            interrupts::stopped);
+    ChatLoop loop = new ChatLoop(session, settings, printer, options, err, !noImage);
     show(loop, pictures);
-    interrupts.answering(true);
-    if (!prompts.isEmpty()) {
+    if (prompts.isEmpty()) {
+      obey(new PipedLines(System.in), loop, interrupts);
+    } else {
+      interrupts.answering(true);
       for (int i = 0; i < prompts.size() && !interrupts.stopped(); i++) {
         loop.ask(prompts.get(i));
       }
-    } else {
-      BufferedReader in =
-          new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-      String line = in.readLine();
-      while (line != null && loop.line(line) && !interrupts.stopped()) {
-        line = in.readLine();
-      }
     }
     return interrupts.stopped() ? Interrupts.EXIT_CODE : Commands.DONE;
+  }
+
+  /** Lines of a pipe. While one is awaited Ctrl-C ends the program at once. */
+  private static void obey(PipedLines in, ChatLoop loop, Interrupts interrupts) throws IOException {
+    boolean more = true;
+    String line = in.next();
+    while (line != null && more) {
+      interrupts.answering(true);
+      more = loop.line(line) && !interrupts.stopped();
+      interrupts.answering(false);
+      line = more ? in.next() : null;
+    }
   }
 
   private int interactive(
@@ -150,12 +171,13 @@ final class ChatCommand implements Callable<Integer> {
     }
     try (InteractiveChat chat = new InteractiveChat()) {
       PrintWriter out = chat.terminal().writer();
-      TurnPrinter printer = new TurnPrinter(out, out, false, true, chat::stopped);
-      ChatLoop loop = new ChatLoop(session, settings, printer, options, out);
+      Sink sink = new Sink(out, true);
+      TurnPrinter printer = new TurnPrinter(sink, sink, false, chat::stopped);
+      ChatLoop loop = new ChatLoop(session, settings, printer, options, out, !noImage);
       show(loop, pictures);
       out.printf(
           "%s on %s. /image FILE shows a picture, /help tells more.%n",
-          model.name(), model.ops().device());
+          Printable.line(model.name()), model.ops().device());
       out.flush();
       chat.run(loop);
     }

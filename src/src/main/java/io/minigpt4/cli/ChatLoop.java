@@ -46,6 +46,7 @@ final class ChatLoop {
   private final TurnPrinter printer;
   private final PictureOptions pictures;
   private final PrintWriter info;
+  private final boolean pictureNeeded;
   private final List<String> images = new ArrayList<>();
 
   /** Names of all images of the conversation, in order; the saved text refers to them. */
@@ -53,18 +54,21 @@ final class ChatLoop {
 
   /**
    * @param info where answers to commands go
+   * @param pictureNeeded whether a question before any picture is refused
    */
   ChatLoop(
       ChatSession session,
       ChatSettings settings,
       TurnPrinter printer,
       PictureOptions pictures,
-      PrintWriter info) {
+      PrintWriter info,
+      boolean pictureNeeded) {
     this.session = session;
     this.settings = settings;
     this.printer = printer;
     this.pictures = pictures;
     this.info = info;
+    this.pictureNeeded = pictureNeeded;
   }
 
   /**
@@ -106,9 +110,28 @@ final class ChatLoop {
     return true;
   }
 
-  /** Asks the model. */
+  /**
+   * Asks the model.
+   *
+   * @throws UserException if the question cannot be answered
+   */
   void ask(String question) {
-    answer(listener -> session.ask(question, settings.config(), listener));
+    try {
+      if (pictureNeeded && shown.isEmpty()) {
+        throw noPicture();
+      }
+      answer(listener -> session.ask(question, settings.config(), listener));
+    } catch (UserException e) {
+      printer.refuse(question, images, settings.config(), String.valueOf(e.getMessage()));
+      throw e;
+    }
+  }
+
+  /** The complaint about a question when no picture was shown. */
+  static UserException noPicture() {
+    return new UserException(
+        "there is no picture to talk about: name one on the command line or with /image FILE, or"
+            + " give --no-image to talk without");
   }
 
   private void retry() {
@@ -143,7 +166,8 @@ final class ChatLoop {
   private void image(String argument) {
     Path file = file(argument, "/image");
     Picture picture = Pictures.read(file, pictures);
-    info.printf("%s: %d×%d pixels%n", file, picture.width(), picture.height());
+    String name = Printable.line(file.toString());
+    info.printf("%s: %d×%d pixels%n", name, picture.width(), picture.height());
     info.flush();
     image(file.toString(), picture);
   }
@@ -184,9 +208,9 @@ final class ChatLoop {
     } catch (NoSuchFileException e) {
       throw new UserException(file + ": there is no such folder", e);
     } catch (IOException e) {
-      throw new UserException(file + " cannot be written: " + e.getMessage(), e);
+      throw new UserException(file + " cannot be written: " + UserException.reason(e), e);
     }
-    info.println("saved to " + file);
+    info.println("saved to " + Printable.line(file.toString()));
   }
 
   /** A path as people type or drag it into a terminal: quoted, or with escaped blanks. */

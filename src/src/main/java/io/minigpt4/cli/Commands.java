@@ -3,6 +3,8 @@ package io.minigpt4.cli;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -10,6 +12,7 @@ import picocli.CommandLine;
 import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.TypeConversionException;
 import picocli.CommandLine.UnmatchedArgumentException;
 
 /**
@@ -63,6 +66,7 @@ public final class Commands {
     CommandLine commandLine = new CommandLine(command);
     commandLine.setOut(out);
     commandLine.setErr(err);
+    commandLine.registerConverter(Path.class, Commands::path);
     commandLine.getCommandSpec().addOption(debugOption());
     Commands commands = new Commands(commandLine, isDebug(args));
     commandLine.setParameterExceptionHandler((e, unused) -> commands.wrongUsage(e));
@@ -71,6 +75,22 @@ public final class Commands {
       return commandLine.execute(args);
     } catch (OutOfMemoryError e) {
       return commands.report(outOfMemory(), FAILED, e);
+    } catch (InternalError e) {
+      // What the JVM throws for a page of a mapped file that is not there any more.
+      String what = "a file was cut short or could not be read while it was in use";
+      return commands.report(what + " (" + oneLine(e.getMessage()) + ")", FAILED, e);
+    }
+  }
+
+  /** An empty path, as of a variable that is not set, would silently be the current folder. */
+  private static Path path(String argument) {
+    if (argument.isEmpty()) {
+      throw new TypeConversionException("the path is empty");
+    }
+    try {
+      return Path.of(argument);
+    } catch (InvalidPathException e) {
+      throw new TypeConversionException("'" + argument + "' is not a path: " + e.getReason());
     }
   }
 
@@ -129,11 +149,13 @@ public final class Commands {
 
   /** Prints a line that says what may not be as the user thinks. */
   static void warn(PrintWriter err, String message) {
-    err.println("minigpt4: warning: " + message);
+    err.println("minigpt4: warning: " + Printable.line(message));
     err.flush();
   }
 
   private static String oneLine(@Nullable String message) {
-    return message == null ? "no message" : message.strip().replaceAll("\\s*\\R\\s*", " ");
+    return message == null
+        ? "no message"
+        : Printable.line(message.strip().replaceAll("\\s*\\R\\s*", " "));
   }
 }

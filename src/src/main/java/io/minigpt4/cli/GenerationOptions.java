@@ -10,6 +10,9 @@ import picocli.CommandLine.Option;
 
 /** How answers are generated. */
 final class GenerationOptions {
+  /** Seeds that every reader of JSON gets right, also one whose numbers are doubles. */
+  private static final long SEEDS = 1L << 53;
+
   @Option(
       names = "--temperature",
       paramLabel = "T",
@@ -82,7 +85,7 @@ final class GenerationOptions {
     GenerationConfig.Builder builder =
         GenerationConfig.builder()
             .temperature(temperature == null ? defaultTemperature : temperature)
-            .seed(seed == null ? ThreadLocalRandom.current().nextLong() >>> 1 : seed)
+            .seed(seed == null ? ThreadLocalRandom.current().nextLong(SEEDS) : seed)
             .stopTexts(stop);
     if (topP != null) {
       builder.topP(topP);

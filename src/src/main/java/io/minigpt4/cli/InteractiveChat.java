@@ -112,17 +112,19 @@ final class InteractiveChat implements AutoCloseable {
   /** In the folder for programs' state, or null where that cannot be made. */
   private static @Nullable Path historyFile() {
     String state = System.getenv("XDG_STATE_HOME");
+    Path home = Path.of(System.getProperty("user.home"));
     Path base =
-        state == null || state.isBlank()
-            ? Path.of(System.getProperty("user.home"), ".local", "state")
-            : Path.of(state);
-    Path folder = base.resolve("minigpt4");
+        state == null || state.isBlank() ? home.resolve(".local").resolve("state") : Path.of(state);
+    if (!base.isAbsolute()) {
+      return null; // a user without a home, whose folder Java calls "?"
+    }
+    Path file = base.resolve("minigpt4").resolve("history");
     try {
-      Files.createDirectories(folder);
+      Files.createDirectories(file.getParent());
     } catch (IOException e) {
       return null;
     }
-    return folder.resolve("history");
+    return Files.isDirectory(file) ? null : file;
   }
 
   @Override

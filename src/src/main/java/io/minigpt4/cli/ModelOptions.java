@@ -47,6 +47,7 @@ final class ModelOptions {
   @Option(
       names = "--options",
       arity = "1..*",
+      parameterConsumer = OverridesConsumer.class,
       paramLabel = "KEY=VALUE",
       description = "Override settings of the YAML file, e.g. model.ckpt=pretrained.pth.")
   private List<String> overrides = new ArrayList<>();
@@ -94,13 +95,19 @@ final class ModelOptions {
    *
    * @throws UserException if its files are missing, malformed or do not belong together
    */
-  MiniGpt4 load(Ops ops) {
+  MiniGpt4 load(Ops ops, ModelSource source) {
     try (ProgressBar bar = ProgressBar.onStderr("loading")) {
-      return new ModelLoader(ops, bar::bytes).load(source(), projection);
+      return new ModelLoader(ops, bar::bytes).load(source, projection);
     }
   }
 
-  private ModelSource source() {
+  /**
+   * Finds the files of the model that was asked for, without opening them.
+   *
+   * @throws UserException if options contradict each other, or the configuration cannot be read or
+   *     names a file that is not there
+   */
+  ModelSource source() {
     if (folder != null && config != null) {
       throw new UserException("--model and --cfg-path both name a model; give one of them");
     }

@@ -4,11 +4,11 @@ import java.io.PrintStream;
 import java.util.Locale;
 
 /**
- * Shows on stderr how far some work is: a bar on a terminal, a line now and then elsewhere, nothing
- * when it takes less than a second.
+ * Shows on stderr how far some work is: on a terminal a bar, unless it takes less than a second;
+ * elsewhere a line every five seconds.
  */
 final class ProgressBar implements AutoCloseable {
-  private static final long PATIENCE_NANOS = 1_000_000_000L;
+  private static final long BAR_PATIENCE_NANOS = 1_000_000_000L;
   private static final long REDRAW_NANOS = 100_000_000L;
   private static final long LINE_NANOS = 5_000_000_000L;
   private static final int CELLS = 30;
@@ -56,7 +56,8 @@ final class ProgressBar implements AutoCloseable {
   private boolean due(long total) {
     long now = System.nanoTime();
     long pause = terminal ? REDRAW_NANOS : LINE_NANOS;
-    boolean due = shown ? now - shownAt >= pause : now - start >= PATIENCE_NANOS;
+    long patience = terminal ? BAR_PATIENCE_NANOS : LINE_NANOS;
+    boolean due = shown ? now - shownAt >= pause : now - start >= patience;
     if (due && total > 0) {
       shown = true;
       shownAt = now;

@@ -24,9 +24,9 @@ final class Terminals {
     return isTerminal(1);
   }
 
-  /** Whether a person reads stderr. */
+  /** Whether a line on stderr can be drawn over: it is a terminal, and not a dumb one. */
   static boolean stderr() {
-    return isTerminal(2);
+    return isTerminal(2) && !"dumb".equals(System.getenv("TERM"));
   }
 
   /**

@@ -3,6 +3,7 @@ package io.minigpt4.cli;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import io.minigpt4.chat.Answer;
+import io.minigpt4.generate.Generation;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.generate.Timings;
@@ -17,27 +18,27 @@ import java.util.function.BooleanSupplier;
 /** Shows answers: streamed as text, or as one JSON object a line. */
 final class TurnPrinter {
   private final PrintWriter out;
-  private final PrintWriter err;
+  private final boolean outIsTerminal;
+  private final Sink err;
   private final boolean json;
-  private final boolean terminal;
   private final BooleanSupplier cancelled;
 
   /**
-   * @param terminal whether err is one, to show there what takes long
+   * @param out where answers go
+   * @param err where warnings go, and if it is a terminal what takes long
    * @param cancelled whether the answer that is being generated is to stop
    */
-  TurnPrinter(
-      PrintWriter out, PrintWriter err, boolean json, boolean terminal, BooleanSupplier cancelled) {
-    this.out = out;
+  TurnPrinter(Sink out, Sink err, boolean json, BooleanSupplier cancelled) {
+    this.out = out.writer();
+    this.outIsTerminal = out.terminal();
     this.err = err;
     this.json = json;
-    this.terminal = terminal;
     this.cancelled = cancelled;
   }
 
   /** Begins a wait for something that may take long. */
   Waiting waiting(String what) {
-    return Waiting.begin(err, terminal, what);
+    return Waiting.begin(err, what);
   }
 
   /**
@@ -52,7 +53,7 @@ final class TurnPrinter {
         waiting.end();
         out.flush();
         Commands.warn(
-            err,
+            err.writer(),
             "the conversation has outgrown the model's context: its first "
                 + rows
                 + " tokens were left out");
@@ -62,7 +63,7 @@ final class TurnPrinter {
       public void onText(String piece) {
         waiting.end();
         if (!json) {
-          out.print(piece);
+          out.print(outIsTerminal ? Printable.text(piece) : piece);
           out.flush();
         }
       }
@@ -88,24 +89,44 @@ final class TurnPrinter {
     out.flush();
   }
 
+  /**
+   * Ends a turn that came to nothing. A program that reads JSON gets an object for it as for any
+   * other turn, with the finish reason {@code error}; a person has the message on stderr.
+   */
+  void refuse(String question, List<String> images, GenerationConfig config, String error) {
+    if (json) {
+      Timings none = new Timings(0, 0, 0, 0, 0);
+      out.println(
+          line(
+              to -> {
+                writeTurn(to, question, images, new int[0], "", "error", config);
+                to.writeStringField("error", error);
+                writeTimings(to, none, 0);
+              }));
+      out.flush();
+    }
+  }
+
   private static String object(Answer answer, List<String> images, GenerationConfig config) {
+    Generation generation = answer.generation();
+    String reason = generation.finishReason().name().toLowerCase(Locale.ROOT);
+    int[] ids = generation.ids().toIntArray();
+    return line(
+        to -> {
+          writeTurn(to, answer.question(), images, ids, answer.text(), reason, config);
+          writeTimings(to, generation.timings(), answer.imageNanos());
+        });
+  }
+
+  private interface Fields {
+    void write(JsonGenerator to) throws IOException;
+  }
+
+  private static String line(Fields fields) {
     StringWriter line = new StringWriter();
     try (JsonGenerator to = new JsonFactory().createGenerator(line)) {
       to.writeStartObject();
-      to.writeArrayFieldStart("images");
-      for (String image : images) {
-        to.writeString(image);
-      }
-      to.writeEndArray();
-      to.writeStringField("prompt", answer.question());
-      to.writeFieldName("token_ids");
-      int[] ids = answer.generation().ids().toIntArray();
-      to.writeArray(ids, 0, ids.length);
-      to.writeStringField("text", answer.text());
-      to.writeStringField(
-          "finish_reason", answer.generation().finishReason().name().toLowerCase(Locale.ROOT));
-      to.writeNumberField("seed", config.seed());
-      writeTimings(to, answer);
+      fields.write(to);
       to.writeEndObject();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -113,13 +134,35 @@ final class TurnPrinter {
     return line.toString();
   }
 
-  private static void writeTimings(JsonGenerator to, Answer answer) throws IOException {
-    Timings timings = answer.generation().timings();
+  private static void writeTurn(
+      JsonGenerator to,
+      String question,
+      List<String> images,
+      int[] ids,
+      String text,
+      String reason,
+      GenerationConfig config)
+      throws IOException {
+    to.writeArrayFieldStart("images");
+    for (String image : images) {
+      to.writeString(image);
+    }
+    to.writeEndArray();
+    to.writeStringField("prompt", question);
+    to.writeFieldName("token_ids");
+    to.writeArray(ids, 0, ids.length);
+    to.writeStringField("text", text);
+    to.writeStringField("finish_reason", reason);
+    to.writeNumberField("seed", config.seed());
+  }
+
+  private static void writeTimings(JsonGenerator to, Timings timings, long imageNanos)
+      throws IOException {
     to.writeObjectFieldStart("timings");
     to.writeNumberField("prompt_tokens", timings.promptTokens());
     to.writeNumberField("cached_tokens", timings.cachedTokens());
     to.writeNumberField("new_tokens", timings.newTokens());
-    to.writeNumberField("image_ms", milliseconds(answer.imageNanos()));
+    to.writeNumberField("image_ms", milliseconds(imageNanos));
     to.writeNumberField("prefill_ms", milliseconds(timings.prefillNanos()));
     to.writeNumberField("decode_ms", milliseconds(timings.decodeNanos()));
     to.writeNumberField(

@@ -9,6 +9,9 @@ import java.io.PrintWriter;
 final class Waiting {
   private static final long STEP_MILLIS = 1000;
 
+  /** A line that is longer than the terminal is wide could not be drawn over. */
+  private static final int WIDTH = 60;
+
   private final PrintWriter err;
   private final String what;
   private final Thread ticker;
@@ -24,12 +27,14 @@ final class Waiting {
   /**
    * Begins to wait.
    *
-   * @param terminal whether a line can be drawn over; else nothing is shown
+   * @param err shown there if it is a terminal, where a line can be drawn over
    * @param what in the words of the user, e.g. {@code looking at scene.png}
    */
-  static Waiting begin(PrintWriter err, boolean terminal, String what) {
-    Waiting waiting = new Waiting(err, what);
-    if (terminal) {
+  static Waiting begin(Sink err, String what) {
+    String line = Printable.line(what);
+    boolean fits = line.length() <= WIDTH;
+    Waiting waiting = new Waiting(err.writer(), fits ? line : line.substring(0, WIDTH - 1) + "…");
+    if (err.terminal()) {
       waiting.ticker.start();
     }
     return waiting;

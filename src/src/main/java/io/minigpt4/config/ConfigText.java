@@ -6,7 +6,6 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -39,10 +38,8 @@ final class ConfigText {
       throw new UserException(file + " is not text in UTF-8: is it a configuration file?", e);
     } catch (NoSuchFileException e) {
       throw new UserException(file + " does not exist: check the path", e);
-    } catch (AccessDeniedException e) {
-      throw new UserException(file + " cannot be read: permission denied", e);
     } catch (IOException e) {
-      throw new UserException(file + " cannot be read: " + e.getMessage(), e);
+      throw new UserException(file + " cannot be read: " + UserException.reason(e), e);
     }
   }
 }

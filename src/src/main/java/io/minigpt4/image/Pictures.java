@@ -49,10 +49,19 @@ public final class Pictures {
       }
       return read(in, file.toString(), options);
     } catch (NoSuchFileException e) {
-      throw new UserException(file + ": no such file; check the path", e);
+      boolean address = file.toString().matches("(?i)[a-z][a-z0-9+.-]+:/.*");
+      throw new UserException(
+          address
+              ? file + ": is an address, not a file; download the picture and give its path"
+              : file + ": no such file; check the path",
+          e);
     } catch (IOException e) {
       throw new UserException(
-          file + ": cannot be read (" + e + "); check the file and its permissions", e);
+          file
+              + ": cannot be read ("
+              + UserException.reason(e)
+              + "); check the file and its permissions",
+          e);
     }
   }
 

@@ -1,5 +1,9 @@
 package io.minigpt4.tensor;
 
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+
 /**
  * Something that the user gave is wrong: a path, a file's content, a flag, a shape. The message is
  * one line that names the thing and the remedy; commands print it without a stack trace and exit
@@ -22,6 +26,17 @@ public class UserException extends RuntimeException {
    */
   public UserException(String message, Throwable cause) {
     super(oneLine(message), cause);
+  }
+
+  /** Why the operating system refused something, without the path that Java puts before it. */
+  public static String reason(IOException e) {
+    if (e instanceof AccessDeniedException) {
+      return "permission denied";
+    }
+    if (e instanceof FileSystemException file && file.getReason() != null) {
+      return file.getReason();
+    }
+    return e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
   }
 
   private static String oneLine(String message) {

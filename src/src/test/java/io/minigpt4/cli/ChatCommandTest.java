@@ -130,16 +130,19 @@ class ChatCommandTest {
     Path text = folder.resolve("text.png");
     Files.writeString(text, "no picture at all\n");
     assertBad(chat("nowhere.png", "-p", "x"), "nowhere.png", "no such file");
+    assertBad(chat("https://example.org/a.png", "-p", "x"), "example.org", "download");
+    assertBad(chat("", "-p", "x"), "''");
+    assertBad(run("chat", "--model", "", "-p", "x"), "--model", "the path is empty");
     assertBad(chat(text.toString(), "-p", "x"), "text.png", "text file");
-    assertBad(chat("-p", "word ".repeat(300)), "context of 256", "shorten");
+    assertBad(chat("--no-image", "-p", "word ".repeat(300)), "context of 256", "shorten");
     assertBad(chat("-p", " "), "prompt", "empty");
-    assertBad(chat("-p", "x", "--top-p", "2"), "top_p");
+    assertBad(chatOf("--top-p", "2"), "top_p");
     assertBad(chat("-p", "x", "--temperature", "warm"), "--temperature", "warm");
-    assertBad(chat("-p", "x", "--device", "cuda"), "CUDA", "--device cpu");
-    assertBad(chat("-p", "x", "--threads", "0"), "--threads");
-    assertBad(chat("-p", "x", "--options", "model.num_query_token=9"), "num_query_token is 9");
-    assertBad(chat("-p", "x", "--options", "model.image_size=60"), "image_size 60");
-    assertBad(run("chat", "--model", folder.toString(), "-p", "x"), "config.json");
+    assertBad(chatOf("--device", "cuda"), "CUDA", "--device cpu");
+    assertBad(chatOf("--threads", "0"), "--threads");
+    assertBad(chatOf("--options", "model.num_query_token=9"), "num_query_token is 9");
+    assertBad(chatOf("--options", "model.image_size=60"), "image_size 60");
+    assertBad(run("chat", "--no-image", "--model", folder.toString(), "-p", "x"), "config.json");
     assertBad(run("chat", "--options", "a=b"), "--cfg-path");
     assertBad(run("chat", "--model", "a", "--cfg-path", "b"), "--model", "--cfg-path");
     type("/imagine x");
@@ -148,6 +151,67 @@ class ChatCommandTest {
     assertBad(chat(), "temprature", "temperature?");
     type("/retry");
     assertBad(chat(), "ask something first");
+  }
+
+  /** A question about the picture, with these arguments more. */
+  private int chatOf(String... args) throws IOException {
+    List<String> all = new ArrayList<>(List.of(PICTURE.toString(), "-p", "What is this?"));
+    all.addAll(List.of(args));
+    return chat(all.toArray(String[]::new));
+  }
+
+  @Test
+  void aQuestionNeedsAPictureUnlessToldOtherwise() throws IOException {
+    assertBad(chat("-p", "What is this?"), "no picture", "/image FILE", "--no-image");
+    assertBad(chat(PICTURE.toString(), "--no-image", "-p", "x"), "--no-image", "leave one out");
+    type("What is this?");
+    assertBad(chat(), "no picture");
+    type("/image " + PICTURE, "/reset", "What is this?");
+    assertBad(lastOf(chat()), "no picture");
+    assertThat(out.toString()).isEmpty();
+    type("/image");
+    assertBad(chat(), "/image needs a file name");
+
+    assertThat(chat("--no-image", "-p", "What is this?", "--output", "json")).isZero();
+    ConfigNode turn = JsonFile.parse("turn", out.toString());
+    assertThat(turn.get("images").asList()).isEmpty();
+    assertThat(turn.get("token_ids").asList()).isNotEmpty();
+  }
+
+  /** Drops what commands have answered on stderr before the complaint. */
+  private int lastOf(int code) {
+    String last = err.toString().lines().reduce("", (a, b) -> b);
+    err.getBuffer().setLength(0);
+    err.append(last).append('\n');
+    return code;
+  }
+
+  @Test
+  void aTurnThatFailsIsAJsonObjectToo() throws IOException {
+    type("What is this?", "word ".repeat(300), "never asked");
+    int code = chat(PICTURE.toString(), "--output", "json");
+    assertBad(code, "context of 256");
+    List<ConfigNode> turns = out.toString().lines().map(line -> JsonFile.parse("", line)).toList();
+    assertThat(turns).hasSize(2);
+    assertThat(turns.get(1).get("prompt").asText()).startsWith("word word");
+    assertThat(turns.get(1).get("finish_reason").asText()).isEqualTo("error");
+    assertThat(turns.get(1).get("error").asText()).contains("context of 256");
+    assertThat(turns.get(1).get("token_ids").asList()).isEmpty();
+    assertThat(turns.get(1).get("timings").integer("new_tokens", 0, 9)).isZero();
+  }
+
+  @Test
+  void optionsLeaveThePicturesToTheCommand() throws IOException {
+    String size = "model.image_size=28";
+    String picture = PICTURE.toString();
+    assertThat(chat("-p", "x", "--options", size, "model.max_txt_len=9", picture)).isZero();
+    assertThat(chat("-p", "x", "--options", "model.max_txt_len", "9", picture)).isZero();
+    assertThat(chat("-p", "x", "--options", size, "--options", "run.seed=1", picture)).isZero();
+    assertThat(err.toString()).isEmpty();
+    assertBad(chat("-p", "x", "--options", size, "nowhere.png"), "nowhere.png", "no such file");
+    assertBad(chat("-p", "x", "--options", picture), "KEY=VALUE", "picture.png");
+    assertBad(chat("-p", "x", "--options"), "KEY=VALUE");
+    assertBad(chatOf("--options", "model.ckpt"), "model.ckpt", "has no value");
   }
 
   private void assertBad(int code, String... parts) {
@@ -161,12 +225,12 @@ class ChatCommandTest {
     Path cut = folder.resolve("cut.pth");
     byte[] whole = Files.readAllBytes(Goldens.path("tiny/pretrained_minigpt4.pth"));
     Files.write(cut, Arrays.copyOf(whole, whole.length / 2));
-    assertBad(chat("-p", "x", "--ckpt", cut.toString()), "cut.pth");
+    assertBad(chatOf("--ckpt", cut.toString()), "cut.pth");
     String vision = Goldens.path("tiny/eva_vit_g.pth").toString();
-    assertBad(chat("-p", "x", "--ckpt", vision), "llama_proj.weight", "eva_vit_g.pth");
+    assertBad(chatOf("--ckpt", vision), "llama_proj.weight", "eva_vit_g.pth");
     String projection = Goldens.path("tiny/pretrained_minigpt4.pth").toString();
     assertBad(
-        run("chat", "-p", "x", "--ckpt", projection),
+        run("chat", "--no-image", "-p", "x", "--ckpt", projection),
         "llama_proj.weight",
         "pretrained_minigpt4.pth",
         "[128, 128]");
@@ -174,7 +238,7 @@ class ChatCommandTest {
 
   @Test
   void settingsThatAreNotAsTheUserThinksAreWarnings() throws IOException {
-    assertThat(chat("-p", "x", "--options", "model.low_resource=True")).isZero();
+    assertThat(chatOf("--options", "model.low_resource=True")).isZero();
     assertThat(err.toString()).startsWith("minigpt4: warning: low_resource").hasLineCount(1);
   }
 

@@ -78,7 +78,13 @@ class ChatIT {
 
   @Test
   void missingModelFolder() throws Exception {
-    refused("no-model", "chat", "--model", folder.resolve("no-model").toString(), "-p", "Hello");
+    String model = folder.resolve("no-model").toString();
+    refused("no-model", "chat", SCENE, "--model", model, "-p", "Hello");
+  }
+
+  @Test
+  void noPictureToAskAbout() throws Exception {
+    refused("--no-image", "chat", "-p", "What is this?");
   }
 
   @Test
@@ -110,7 +116,7 @@ class ChatIT {
   void wrongOption() throws Exception {
     refused("top_p", "chat", SCENE, "-p", "Hello", "--top-p", "1.5");
     refused("--num-beams", "chat", SCENE, "-p", "Hello", "--num-baems", "2");
-    refused("device", "chat", "--device", "tpu", "-p", "Hello");
+    refused("device", "chat", SCENE, "--device", "tpu", "-p", "Hello");
   }
 
   @Test

@@ -17,6 +17,9 @@ import java.io.StringWriter;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -76,6 +79,41 @@ class EncodeCommandTest {
       Goldens.assertNear(
           "scene.png", floats(inFolder, "scene.png"), floats(builtIn, "scene.png"), 1e-4);
     }
+  }
+
+  @Test
+  void whatCannotWorkIsFoundOutBeforeTheModelIsLoaded() throws IOException {
+    Path noModel = Files.createDirectory(folder.resolve("no-model"));
+    Path scene = Files.copy(Goldens.documented("scene.png"), folder.resolve("scene.png"));
+    Path text = Files.writeString(folder.resolve("text.png"), "no picture");
+    Path reserved = Files.copy(scene, folder.resolve("__metadata__"));
+    Path out = folder.resolve("out.safetensors");
+    String model = noModel.toString();
+    assertBad("text.png: is a text file", model, text, out, scene);
+    assertBad("nowhere.png: no such file", model, scene, out, folder.resolve("nowhere.png"));
+    assertBad("__metadata__", model, scene, out, reserved);
+    assertBad("its folder does not exist", model, scene, folder.resolve("none/out.safetensors"));
+    assertBad("is a folder", model, scene, noModel);
+    assertBad("is one of the pictures", model, scene, scene);
+    assertBad("config.json does not exist", model, scene, out);
+    Path device = Path.of("/dev/null");
+    if (Files.exists(device)) {
+      assertBad("is a device or pipe", model, scene, device);
+    }
+    try (Stream<Path> left = Files.list(folder)) {
+      assertThat(left).containsExactlyInAnyOrder(noModel, scene, text, reserved);
+    }
+  }
+
+  private void assertBad(String message, String model, Path image, Path target, Path... more) {
+    List<String> args = new ArrayList<>(List.of("encode", "--model", model, "-o"));
+    args.addAll(List.of(target.toString(), image.toString()));
+    for (Path file : more) {
+      args.add(file.toString());
+    }
+    assertThat(run(args.toArray(String[]::new))).isEqualTo(2);
+    assertThat(err.toString()).contains(message).hasLineCount(1);
+    err.getBuffer().setLength(0);
   }
 
   @Test
