@@ -4,7 +4,7 @@
 #include <cuda_fp16.h>
 #include <stdint.h>
 
-// Defines kernel mg_NAME_TYPE for each element type; BODY(T) is its parameter list and body.
+// DEFINE(NAME, T) for each element type, by the name that kernels of it end in and the C++ type.
 #define MG_FOR_ALL_TYPES(DEFINE) DEFINE(f32, float) DEFINE(f16, __half) DEFINE(bf16, __nv_bfloat16)
 
 // Numbers of the element types where a kernel learns one at run time: Element.code() in Java.
@@ -145,6 +145,9 @@ __device__ __forceinline__ float load_any(const void* p, int code, long long i) 
          : code == ELEMENT_F16 ? to_float(((const __half*)p)[i])
                                : to_float(((const __nv_bfloat16*)p)[i]);
 }
+
+// The exact GELU, x/2 · (1 + erf(x/√2)) (Hendrycks and Gimpel 2016).
+__device__ __forceinline__ float gelu(float x) { return 0.5f * x * (1.f + erff(x * 0.70710678118654752f)); }
 
 // Sum over the lanes of a warp, in every lane. All lanes must call.
 __device__ __forceinline__ float warp_sum(float x) {

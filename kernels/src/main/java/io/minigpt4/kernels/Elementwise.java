@@ -9,6 +9,8 @@ public final class Elementwise {
 
   private final TypedKernel add;
   private final TypedKernel siluMul;
+  private final TypedKernel bias;
+  private final TypedKernel biasGelu;
 
   /**
    * @param library where the kernels come from
@@ -16,6 +18,8 @@ public final class Elementwise {
   public Elementwise(KernelLibrary library) {
     add = new TypedKernel(library, "add", "mg_add", 3);
     siluMul = new TypedKernel(library, "silu_mul", "mg_silu_mul", 7);
+    bias = new TypedKernel(library, "bias", "mg_bias", 5);
+    biasGelu = new TypedKernel(library, "bias", "mg_bias_gelu", 5);
   }
 
   /**
@@ -65,6 +69,69 @@ public final class Elementwise {
         .with(upStride)
         .with(out)
         .with(outStride)
+        .with(width)
+        .launch(rows, Grids.ceilDiv(Grids.chunks(width), THREADS), THREADS, stream);
+  }
+
+  /**
+   * x += bias, for a matrix [rows, width]. Moves 2 · rows · width elements.
+   *
+   * @param element type of x
+   * @param stride elements from row to row of x
+   * @param bias address of [width]
+   * @param biasElement type of bias
+   */
+  public void bias(
+      long stream,
+      Element element,
+      long x,
+      long stride,
+      long bias,
+      Element biasElement,
+      long rows,
+      int width) {
+    bias(this.bias, stream, element, x, stride, bias, biasElement, rows, width);
+  }
+
+  /**
+   * x = gelu(x + bias) with the exact GELU, x/2 · (1 + erf(x/√2)); else like {@link #bias}.
+   *
+   * @param element type of x
+   * @param stride elements from row to row of x
+   * @param bias address of [width]
+   * @param biasElement type of bias
+   */
+  public void biasGelu(
+      long stream,
+      Element element,
+      long x,
+      long stride,
+      long bias,
+      Element biasElement,
+      long rows,
+      int width) {
+    bias(biasGelu, stream, element, x, stride, bias, biasElement, rows, width);
+  }
+
+  private static void bias(
+      TypedKernel kernel,
+      long stream,
+      Element element,
+      long x,
+      long stride,
+      long bias,
+      Element biasElement,
+      long rows,
+      int width) {
+    if (rows == 0 || width == 0) {
+      return;
+    }
+    kernel
+        .of(element)
+        .with(x)
+        .with(stride)
+        .with(bias)
+        .with(biasElement.code())
         .with(width)
         .launch(rows, Grids.ceilDiv(Grids.chunks(width), THREADS), THREADS, stream);
   }

@@ -179,7 +179,8 @@ final class Device implements AutoCloseable {
     for (int i = 0; i < wanted.length; i++) {
       double allowed =
           Math.abs(wanted[i]) * epsilon(actual.element) * 1.01
-              + tolerance * Math.max(1, Math.abs(wanted[i]));
+              + tolerance * Math.max(1, Math.abs(wanted[i]))
+              + (actual.element == Element.F16 ? 0x1p-25 : 0); // half the least of its numbers
       if (!(Math.abs(values[i] - wanted[i]) <= allowed)) {
         throw new AssertionError(
             "element %d is %s, not %s (± %.3g)".formatted(i, values[i], wanted[i], allowed));

@@ -1,33 +1,15 @@
 package io.minigpt4.kernels;
 
-import java.util.Random;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
-import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Element-wise kernels against plain loops, aligned and not, whole chunks and not. */
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
-class ElementwiseTest {
-  private Device device;
-  private Elementwise elementwise;
-
-  @BeforeAll
-  void start() {
-    device = new Device();
-    elementwise = new Elementwise(device.library);
-  }
-
-  @AfterAll
-  void stop() {
-    device.close();
-  }
+class ElementwiseTest extends KernelTest {
+  private final Elementwise elementwise = new Elementwise(device.library);
 
   @ParameterizedTest
   @EnumSource
   void add(Element element) {
-    Random random = new Random(1);
     for (int n : new int[] {1, 7, 8, 9, 2048, 2049, 5001}) {
       for (int offset : new int[] {0, 3, 8}) {
         float[] a = Device.random(element, random, n);
@@ -47,7 +29,6 @@ class ElementwiseTest {
   @ParameterizedTest
   @EnumSource
   void siluMul(Element element) {
-    Random random = new Random(2);
     for (int[] shape :
         new int[][] {{1, 8, 0}, {3, 40, 8}, {2, 2049, 3}, {5, 17, 0}, {1, 1376, 0}}) {
       int rows = shape[0];
@@ -79,5 +60,45 @@ class ElementwiseTest {
       }
       Device.assertClose(out, wanted, 1e-6);
     }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void bias(Element element) {
+    for (Element stored : Element.values()) {
+      for (int[] shape : new int[][] {{1, 8, 0}, {3, 40, 8}, {2, 2051, 3}, {4, 24, 1}}) {
+        int rows = shape[0];
+        int width = shape[1];
+        int stride = width + shape[2];
+        for (boolean gelu : new boolean[] {false, true}) {
+          Sample x = sample(element, rows * stride);
+          Sample bias = sample(stored, width);
+          double[] wanted = new double[rows * stride];
+          for (int i = 0; i < wanted.length; i++) {
+            double sum = i % stride < width ? (double) x.get(i) + bias.get(i % stride) : x.get(i);
+            wanted[i] = gelu && i % stride < width ? gelu(sum) : sum;
+          }
+          if (gelu) {
+            elementwise.biasGelu(
+                0, element, x.address(), stride, bias.address(), stored, rows, width);
+          } else {
+            elementwise.bias(0, element, x.address(), stride, bias.address(), stored, rows, width);
+          }
+          Device.assertClose(x.array(), wanted, 1e-6);
+        }
+      }
+    }
+  }
+
+  /** x/2 · (1 + erf(x/√2)), the error function by its Taylor series; fine for |x| below 8. */
+  static double gelu(double x) {
+    double z = x / Math.sqrt(2);
+    double term = z;
+    double sum = z;
+    for (int n = 1; n < 200; n++) {
+      term *= -z * z / n;
+      sum += term / (2 * n + 1);
+    }
+    return x / 2 * (1 + 2 / Math.sqrt(Math.PI) * sum);
   }
 }
