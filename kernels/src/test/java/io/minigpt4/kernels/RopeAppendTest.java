@@ -99,7 +99,7 @@ class RopeAppendTest extends KernelTest {
         k.address(),
         kStride,
         v.address(),
-        kvHeads * dim,
+        (long) kvHeads * dim,
         rowsAndOne,
         device.put(sequences),
         batch.length,
