@@ -38,6 +38,20 @@ public enum NativeLibrary {
       "13 12 11.2",
       "cu*",
       "install CUDA's NVRTC, or: pip install nvidia-cuda-nvrtc, or name its folder by"
+          + " --cuda-path"),
+  /** Convolutions and fused attention. Version 9.13 or later. */
+  CUDNN(
+      "libcudnn.so",
+      "9",
+      "cudnn",
+      "install cuDNN 9, or: pip install nvidia-cudnn-cu13 (-cu12 for CUDA 12), or name its folder"
+          + " by --cuda-path"),
+  /** Collectives between GPUs. */
+  NCCL(
+      "libnccl.so",
+      "2",
+      "nccl",
+      "install NCCL 2, or: pip install nvidia-nccl-cu13 (-cu12 for CUDA 12), or name its folder by"
           + " --cuda-path");
 
   private static final List<String> CUDA_FOLDERS =

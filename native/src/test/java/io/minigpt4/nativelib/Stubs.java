@@ -1,5 +1,6 @@
 package io.minigpt4.nativelib;
 
+import io.minigpt4.nativelib.nccl.ncclUniqueId;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -39,7 +40,10 @@ final class Stubs {
       MethodHandle handle = MethodHandles.lookup().unreflect(method).bindTo(target);
       MemoryLayout[] arguments =
           Arrays.stream(method.getParameterTypes()).map(Stubs::layout).toArray(MemoryLayout[]::new);
-      FunctionDescriptor type = FunctionDescriptor.of(ValueLayout.JAVA_INT, arguments);
+      FunctionDescriptor type =
+          method.getReturnType() == void.class
+              ? FunctionDescriptor.ofVoid(arguments)
+              : FunctionDescriptor.of(layout(method.getReturnType()), arguments);
       return Linker.nativeLinker().upcallStub(handle, type, arena);
     } catch (IllegalAccessException e) {
       throw new AssertionError(e);
@@ -49,6 +53,9 @@ final class Stubs {
   private static MemoryLayout layout(Class<?> type) {
     if (type == int.class) {
       return ValueLayout.JAVA_INT;
+    }
+    if (type == MemorySegment.class) {
+      return ncclUniqueId.layout(); // The only structure that is passed by value.
     }
     return type == byte.class ? ValueLayout.JAVA_BYTE : ValueLayout.JAVA_LONG;
   }
