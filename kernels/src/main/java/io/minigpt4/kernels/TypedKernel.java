@@ -8,6 +8,7 @@ final class TypedKernel {
   private final String file;
   private final String name;
   private final int parameters;
+  private final int sharedBytes;
   private final @Nullable Kernel[] kernels = new Kernel[Element.values().length];
 
   /**
@@ -16,10 +17,18 @@ final class TypedKernel {
    * @param parameters how many it has
    */
   TypedKernel(KernelLibrary library, String file, String name, int parameters) {
+    this(library, file, name, parameters, 0);
+  }
+
+  /**
+   * @param sharedBytes dynamic shared memory that launches will ask for
+   */
+  TypedKernel(KernelLibrary library, String file, String name, int parameters, int sharedBytes) {
     this.library = library;
     this.file = file;
     this.name = name;
     this.parameters = parameters;
+    this.sharedBytes = sharedBytes;
   }
 
   /** The kernel for a type, loaded now if it was not before. */
@@ -27,6 +36,9 @@ final class TypedKernel {
     Kernel kernel = kernels[element.code()];
     if (kernel == null) {
       kernel = library.kernel(file, name + element.suffix(), parameters);
+      if (sharedBytes > 0) {
+        kernel.allowSharedBytes(sharedBytes);
+      }
       kernels[element.code()] = kernel;
     }
     return kernel;

@@ -84,6 +84,11 @@ final class Device implements AutoCloseable {
     return array;
   }
 
+  /** Writes numbers, rounded to the type, to memory of the device. */
+  void write(long address, Element element, float... values) {
+    soft.gpu(0).copyToDevice(address, encode(element, values));
+  }
+
   /** Integers on the device. */
   long put(int... values) {
     return put(MemorySegment.ofArray(values));
