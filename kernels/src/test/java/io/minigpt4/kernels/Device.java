@@ -99,6 +99,11 @@ final class Device implements AutoCloseable {
     return put(MemorySegment.ofArray(values));
   }
 
+  /** Bytes on the device. */
+  long put(byte... values) {
+    return put(MemorySegment.ofArray(values));
+  }
+
   private long put(MemorySegment values) {
     long address = soft.gpu(0).alloc(Math.max(1, values.byteSize()));
     soft.gpu(0).copyToDevice(address, values);
