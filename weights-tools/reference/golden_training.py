@@ -206,7 +206,7 @@ def train(name: str, s: dict, model, features: dict, tensors: dict) -> dict:
     torch.manual_seed(len(name))
     width = next(iter(features.values())).shape[-1]
     projection = torch.nn.Linear(width, model.llama.config.hidden_size)
-    tensors |= {f"{name}/start/{n}": p for n, p in projection.state_dict().items()}
+    tensors |= {f"{name}/start/{n}": p.clone() for n, p in projection.state_dict().items()}
     groups = [{"params": [projection.weight], "weight_decay": 0.05}, {"params": [projection.bias], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=s["init_lr"], betas=(0.9, 0.999))
     model.llama.requires_grad_(False)
@@ -226,7 +226,7 @@ def train(name: str, s: dict, model, features: dict, tensors: dict) -> dict:
             optimizer.step()
             optimizer.zero_grad()
         steps.append({"samples": samples, "rate": rate, "loss": loss.item()})
-    tensors |= {f"{name}/end/{n}": p.detach().clone() for n, p in projection.state_dict().items()}
+    tensors |= {f"{name}/end/{n}": p.clone() for n, p in projection.state_dict().items()}
     return {"name": name} | s | {"steps": steps}
 
 

@@ -3,6 +3,7 @@ package io.minigpt4.cpu;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.GradOps;
+import io.minigpt4.tensor.GradOpsArguments;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Tensor;
 import java.util.Arrays;
@@ -21,6 +22,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
   /** Columns of an operand that are transposed at a time. */
   private static final int TRANSPOSED_COLUMNS = 64;
 
+  private final GradOpsArguments arguments = new GradOpsArguments(DType.F32);
   private final Kernels kernels;
   private final Linear linear;
   private final Rope rope;
@@ -50,19 +52,9 @@ final class CpuGradOps implements GradOps, AutoCloseable {
     return new GradRows.Rows(Checks.address(tensor), tensor.rowStride());
   }
 
-  private static void same(Tensor x, Tensor other, String name) {
-    Checks.sameRows(x, other, name);
-  }
-
   @Override
   public void linearBackward(Tensor dOut, Tensor weight, Tensor dx, boolean accumulate) {
-    Checks.activation(dOut, "dOut");
-    Checks.activation(dx, "dx");
-    Checks.weight(weight, "weight");
-    if (weight.rows() != dOut.width() || weight.width() != dx.width() || dOut.rows() != dx.rows()) {
-      throw new IllegalArgumentException(
-          "linearBackward: dOut " + dOut + " and weight " + weight + " do not give dx " + dx);
-    }
+    arguments.linearBackward(dOut, weight, dx);
     product(Checks.address(dOut), dOut.rowStride(), dOut.rows(), weight, rows(dx), accumulate);
   }
 
@@ -77,14 +69,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
 
   @Override
   public void linearWeightBackward(Tensor dOut, Tensor x, Tensor dWeight, @Nullable Tensor dBias) {
-    Checks.activation(dOut, "dOut");
-    Checks.activation(x, "x");
-    Checks.activation(dWeight, "dWeight");
-    Checks.dense(x, "x");
-    if (dOut.rows() != x.rows() || dWeight.rows() != dOut.width() || dWeight.width() != x.width()) {
-      throw new IllegalArgumentException(
-          "linearWeightBackward: dOut " + dOut + " and x " + x + " do not give dWeight " + dWeight);
-    }
+    arguments.linearWeightBackward(dOut, x, dWeight, dBias);
     int m = Math.toIntExact(x.rows());
     int n = Math.toIntExact(dOut.width());
     long from = Checks.address(dOut);
@@ -98,8 +83,6 @@ final class CpuGradOps implements GradOps, AutoCloseable {
     }
     product(turned, m, n, x.reshape(m, x.width()), rows(dWeight), true);
     if (dBias != null) {
-      Checks.activation(dBias, "dBias");
-      Checks.vector(dBias, n, "dBias");
       for (int i = 0; i < m; i++) {
         kernels.add(Checks.address(dBias), from + 4L * i * dOut.rowStride(), n);
       }
@@ -109,9 +92,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
   @Override
   public void rmsNormBackward(
       Tensor x, Tensor weight, float eps, Tensor dOut, Tensor dx, boolean accumulate) {
-    same(x, dOut, "dOut");
-    same(x, dx, "dx");
-    Checks.vector(weight, x.width(), "weight");
+    arguments.rmsNormBackward(x, weight, dOut, dx);
     int width = Math.toIntExact(x.width());
     long floats = Checks.address(weight);
     if (weight.dtype() != DType.F32) {
@@ -126,10 +107,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
 
   @Override
   public void siluMulBackward(Tensor gate, Tensor up, Tensor dOut, Tensor dGate, Tensor dUp) {
-    same(gate, up, "up");
-    same(gate, dOut, "dOut");
-    same(gate, dGate, "dGate");
-    same(gate, dUp, "dUp");
+    arguments.siluMulBackward(gate, up, dOut, dGate, dUp);
     rows.siluMul(
         rows(gate),
         rows(up),
@@ -145,31 +123,11 @@ final class CpuGradOps implements GradOps, AutoCloseable {
     if (batch.size() == 0) {
       return;
     }
-    KvCache.Pool pool = Checks.pool(batch, dq, 0);
-    keyRows(dk, batch, pool, "dk");
-    Checks.activation(inverseFrequencies, "inverseFrequencies");
-    Checks.vector(inverseFrequencies, pool.headDim() / 2, "inverseFrequencies");
+    KvCache.Pool pool = arguments.ropeBackward(dq, dk, batch, inverseFrequencies);
     int heads = (int) (dq.width() / pool.headDim());
     rope.queries(Checks.address(dq), dq.rowStride(), heads, pool.headDim());
     rope.keysAndValues(Checks.address(dk), dk.rowStride(), 0, 0, pool.kvHeads());
     rope.runBackward(batch, Checks.address(inverseFrequencies));
-  }
-
-  private static void keyRows(Tensor tensor, Batch batch, KvCache.Pool pool, String name) {
-    Checks.activation(tensor, name);
-    if (tensor.rows() != batch.totalRows()
-        || tensor.width() != (long) pool.kvHeads() * pool.headDim()) {
-      throw new IllegalArgumentException(
-          name
-              + " "
-              + tensor
-              + " does not have the batch's "
-              + batch.totalRows()
-              + " rows of "
-              + pool.kvHeads()
-              + " × "
-              + pool.headDim());
-    }
   }
 
   @Override
@@ -178,17 +136,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
     if (batch.size() == 0) {
       return;
     }
-    KvCache.Pool pool = Checks.pool(batch, q, layer);
-    same(q, dOut, "dOut");
-    same(q, dq, "dq");
-    keyRows(dk, batch, pool, "dk");
-    keyRows(dv, batch, pool, "dv");
-    for (int i = 0; i < batch.size(); i++) {
-      if (batch.past(i) != 0) {
-        throw new IllegalArgumentException(
-            "sequence " + i + " has " + batch.past(i) + " tokens that no gradient can reach");
-      }
-    }
+    KvCache.Pool pool = arguments.causalAttentionBackward(q, batch, layer, dOut, dq, dk, dv);
     attention.queries(
         Checks.address(q),
         q.rowStride(),
@@ -208,18 +156,10 @@ final class CpuGradOps implements GradOps, AutoCloseable {
 
   @Override
   public void embedBackward(int[] ids, int count, Tensor dOut, Tensor dImageRows) {
-    Checks.activation(dOut, "dOut");
-    Checks.activation(dImageRows, "dImageRows");
-    if (dOut.width() != dImageRows.width() || dOut.rows() < count || count > ids.length) {
-      throw new IllegalArgumentException(
-          "embedBackward: " + count + " rows of " + dOut + " do not fit " + dImageRows);
-    }
+    arguments.embedBackward(ids, count, dOut, dImageRows);
     int width = Math.toIntExact(dOut.width());
     for (int i = 0; i < count; i++) {
       if (ids[i] < 0) {
-        if (~ids[i] >= dImageRows.rows()) {
-          throw new IndexOutOfBoundsException("image row " + ~ids[i] + " of " + dImageRows);
-        }
         kernels.add(rows(dImageRows).row(~ids[i]), rows(dOut).row(i), width);
       }
     }
@@ -228,29 +168,16 @@ final class CpuGradOps implements GradOps, AutoCloseable {
   @Override
   public void crossEntropy(
       Tensor x, Tensor weight, int[] targets, float scale, Tensor loss, Tensor dx) {
-    same(x, dx, "dx");
-    Checks.dense(x, "x");
-    Checks.dense(dx, "dx");
-    Checks.weight(weight, "weight");
-    Checks.activation(loss, "loss");
-    Checks.vector(loss, 1, "loss");
+    int count = arguments.crossEntropy(x, weight, targets, loss, dx);
     int m = Math.toIntExact(x.rows());
     int vocabulary = Math.toIntExact(weight.rows());
-    int[] wanted = new int[m];
-    int[] places = new int[m];
-    int count = 0;
-    for (int i = 0; i < m; i++) {
-      if (targets[i] >= vocabulary) {
-        throw new IllegalArgumentException("target " + targets[i] + " of " + vocabulary);
-      }
+    int[] wanted = new int[count];
+    int[] places = new int[count];
+    for (int i = 0, found = 0; i < m; i++) {
       if (targets[i] >= 0) {
-        wanted[count] = targets[i];
-        places[count++] = i;
+        wanted[found] = targets[i];
+        places[found++] = i;
       }
-    }
-    if (count == 0 || weight.width() != x.width()) {
-      throw new IllegalArgumentException(
-          "crossEntropy: " + count + " targets of x " + x + " and weight " + weight);
     }
     Memory.fill(Checks.address(dx), dx.elements(), 0);
     int most = Math.clamp(LOGITS / vocabulary, 1, MOST_LOGIT_ROWS);
@@ -286,19 +213,14 @@ final class CpuGradOps implements GradOps, AutoCloseable {
 
   @Override
   public boolean unscale(Tensor gradient, float factor) {
-    Checks.activation(gradient, "gradient");
-    Checks.dense(gradient, "gradient");
+    GradOpsArguments.unscale(gradient);
     int n = Math.toIntExact(gradient.elements());
     return kernels.gradients().scaleFinite(Checks.address(gradient), factor, n);
   }
 
   @Override
   public void adamW(Tensor weight, Tensor gradient, Tensor m, Tensor v, AdamWStep step) {
-    for (Tensor tensor : new Tensor[] {weight, gradient, m, v}) {
-      Checks.dense(tensor, "an operand of adamW");
-      Checks.activation(tensor, "an operand of adamW");
-      Checks.vector(tensor, weight.elements(), "an operand of adamW");
-    }
+    GradOpsArguments.adamW(weight, gradient, m, v);
     GradKernels.AdamWFactors factors =
         new GradKernels.AdamWFactors(
             step.decay(),

@@ -84,6 +84,11 @@ public final class MiniGpt4 implements AutoCloseable {
     return tokenizer;
   }
 
+  /** The same model with another projection; the files belong to both. */
+  public MiniGpt4 withProjection(Projection other) {
+    return new MiniGpt4(name, files, vision, visionNorm, qformer, other, llama, tokenizer);
+  }
+
   /** Rows of the language model's input that an image becomes. */
   public int rowsPerImage() {
     return qformer.config().numQueryTokens();
@@ -125,19 +130,32 @@ public final class MiniGpt4 implements AutoCloseable {
   public void encode(Tensor pixels, Tensor out) {
     Workspace workspace = ops.workspace();
     long mark = workspace.mark();
+    Tensor queries =
+        workspace.take(
+            ops.activation(), pixels.dim(0) * rowsPerImage(), qformer.config().hiddenSize());
+    queries(pixels, queries);
+    projection.forward(queries, out);
+    workspace.release(mark);
+  }
+
+  /**
+   * The part of encoding that training leaves alone: everything before the projection.
+   *
+   * @param pixels [B, 3, S, S] F32, normalised
+   * @param out [B · rowsPerImage, hiddenSize of the Q-Former]
+   */
+  public void queries(Tensor pixels, Tensor out) {
+    Workspace workspace = ops.workspace();
+    long mark = workspace.mark();
     int count = (int) pixels.dim(0);
     Tensor patches =
         workspace.take(
             ops.activation(),
             (long) count * vision.config().numTokens(),
             vision.config().hiddenSize());
-    Tensor queries =
-        workspace.take(
-            ops.activation(), (long) count * rowsPerImage(), qformer.config().hiddenSize());
     vision.forward(pixels, patches);
     ops.layerNorm(patches, visionNorm.weight(), visionNorm.bias(), NORM_EPS, patches);
-    qformer.forward(patches, count, queries);
-    projection.forward(queries, out);
+    qformer.forward(patches, count, out);
     workspace.release(mark);
   }
 

@@ -30,7 +30,7 @@ public final class OpsArguments {
     return type == DType.F32 || type == DType.F16 || type == DType.BF16;
   }
 
-  private static void weight(Tensor tensor, String name) {
+  static void weight(Tensor tensor, String name) {
     if (!isConvertible(tensor)) {
       throw new IllegalArgumentException(name + " must be of type F32, F16 or BF16: " + tensor);
     }
@@ -38,20 +38,20 @@ public final class OpsArguments {
   }
 
   /** A weight of {@code elements} elements, whatever its shape. */
-  private static void vector(Tensor tensor, long elements, String name) {
+  static void vector(Tensor tensor, long elements, String name) {
     weight(tensor, name);
     if (tensor.elements() != elements) {
       throw new IllegalArgumentException(name + " must have " + elements + " elements: " + tensor);
     }
   }
 
-  private static void floats(Tensor tensor, String name) {
+  static void floats(Tensor tensor, String name) {
     if (tensor.dtype() != DType.F32) {
       throw new IllegalArgumentException(name + " must be of type F32: " + tensor);
     }
   }
 
-  private void activation(Tensor tensor, String name) {
+  void activation(Tensor tensor, String name) {
     if (tensor.dtype() != activation) {
       throw new IllegalArgumentException(name + " must be of type " + activation + ": " + tensor);
     }

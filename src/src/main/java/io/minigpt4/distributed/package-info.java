@@ -1,0 +1,5 @@
+/** Processes that train together. */
+@NullMarked
+package io.minigpt4.distributed;
+
+import org.jspecify.annotations.NullMarked;
