@@ -9,7 +9,7 @@ import java.util.Map;
  * that type or f32; alpha, beta f32 on the host.
  */
 final class CublasLtApi {
-  static final int INTERNAL_ERROR = 14;
+  private static final int INTERNAL_ERROR = 14;
   private static final int INVALID_VALUE = 7;
   private static final int EXECUTION_FAILED = 13;
   private static final int NOT_SUPPORTED = 15;
@@ -84,6 +84,7 @@ final class CublasLtApi {
       case Status.NOT_SUPPORTED -> NOT_SUPPORTED;
       case Status.INVALID_CONTEXT, Status.NOT_INITIALIZED -> 1;
       case Status.OUT_OF_MEMORY -> 3;
+      case Status.UNKNOWN -> INTERNAL_ERROR;
       default -> EXECUTION_FAILED;
     };
   }

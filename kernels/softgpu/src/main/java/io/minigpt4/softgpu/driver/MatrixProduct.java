@@ -3,11 +3,8 @@ package io.minigpt4.softgpu.driver;
 import io.minigpt4.softgpu.SoftGpu;
 import io.minigpt4.softgpu.driver.CublasLtApi.Layout;
 import io.minigpt4.softgpu.driver.CublasLtApi.Product;
-import io.minigpt4.softgpu.isa.HalfOps;
 import io.minigpt4.softgpu.run.Allocation;
-import io.minigpt4.softgpu.run.Raw;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /**
  * D = epilogue(alpha op(A) op(B) + beta C), batch by batch, as cublasLtMatmul defines it. The
@@ -147,18 +144,7 @@ final class MatrixProduct {
 
   private static Allocation inside(
       SoftGpu gpu, String name, long address, long size, int alignment) {
-    @Nullable Allocation m = gpu.memory().find(address);
-    if (m == null || address + size > m.base() + m.size()) {
-      throw new Status(
-          Status.ILLEGAL_ADDRESS,
-          "cublasLtMatmul: %s, %d bytes at 0x%x, is not inside %s"
-              .formatted(name, size, address, m == null ? "an allocation" : m));
-    }
-    if (address % alignment != 0) {
-      throw new Status(
-          Status.MISALIGNED_ADDRESS, "cublasLtMatmul: %s at 0x%x".formatted(name, address));
-    }
-    return m;
+    return Values.inside(gpu, "cublasLtMatmul: " + name, address, size, alignment);
   }
 
   void run(SoftGpu gpu, float alpha, long aAt, long bAt, float beta, long cAt, long dAt) {
@@ -199,33 +185,21 @@ final class MatrixProduct {
     Allocation m = inside(gpu, name, at, 1, 1);
     for (int i = 0; i < lines; i++) {
       long from = at + i * l.leading() * size;
-      if (gpu.checks().initialised() && !m.isWritten(from, (long) line * size)) {
-        throw new Status(
-            Status.LAUNCH_FAILED,
-            "cublasLtMatmul: %s, line %d, reads memory that nothing wrote, in %s"
-                .formatted(name, i, m));
-      }
+      String what = "cublasLtMatmul: %s, line %d,".formatted(name, i);
+      Values.written(gpu, what, m, from, (long) line * size);
       for (int j = 0; j < line; j++) {
-        float v = get(l.type(), from + (long) j * size);
+        float v = values(l.type()).get(from + (long) j * size);
         out[alongRows ? i * line + j : j * lines + i] = v;
       }
     }
   }
 
-  private static float get(int type, long at) {
+  private static Values values(int type) {
     return switch (type) {
-      case R_16F -> HalfOps.f16ToFloat(Raw.u16(at));
-      case R_16BF -> HalfOps.bf16ToFloat(Raw.u16(at));
-      default -> Float.intBitsToFloat(Raw.b32(at));
+      case R_16F -> Values.F16;
+      case R_16BF -> Values.BF16;
+      default -> Values.F32;
     };
-  }
-
-  private static void put(int type, long at, float v) {
-    switch (type) {
-      case R_16F -> Raw.put16(at, HalfOps.floatToF16(v));
-      case R_16BF -> Raw.put16(at, HalfOps.floatToBf16(v));
-      default -> Raw.put32(at, Float.floatToRawIntBits(v));
-    }
   }
 
   private void finish(
@@ -235,15 +209,15 @@ final class MatrixProduct {
     for (int i = 0; i < rows; i++) {
       float add = 0;
       if ((epilogue & BIAS) != 0) {
-        add = get(biasType, bias + (n * biasStride + i) * bytes(biasType));
+        add = values(biasType).get(bias + (n * biasStride + i) * bytes(biasType));
       }
       for (int j = 0; j < columns; j++) {
         float v = alpha * out[i * columns + j];
         if (beta != 0) {
-          v += beta * get(c.type(), cAt + element(c, n, i, j) * size);
+          v += beta * values(c.type()).get(cAt + element(c, n, i, j) * size);
         }
         long at = dAt + element(d, n, i, j) * size;
-        put(d.type(), at, activated(v + add));
+        values(d.type()).put(at, activated(v + add));
         target.markWritten(at, size);
       }
     }

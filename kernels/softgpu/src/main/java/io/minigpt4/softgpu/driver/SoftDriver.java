@@ -14,7 +14,7 @@ import java.util.function.Consumer;
 
 /**
  * Software GPUs behind the vendor's C functions. Bindings that take a {@link SymbolLookup} run
- * against it as against {@code libcuda} and {@code libcublasLt}.
+ * against it as against {@code libcuda}, {@code libcublasLt}, {@code libcudnn} and {@code libnccl}.
  *
  * <p>Work of a stream runs at once, in the calling thread. A kernel that does something wrong makes
  * its launch fail and, as on hardware, all later calls on that device, until the last user of the
@@ -32,6 +32,10 @@ public final class SoftDriver implements AutoCloseable {
   private final List<SoftGpu> gpus = new ArrayList<>();
   private final SymbolLookup driver;
   private final SymbolLookup cublasLt;
+  private final SymbolLookup cudnn;
+  private final SymbolLookup nccl;
+  private final CudnnApi cudnnApi;
+  private final NcclApi ncclApi;
   private final List<Fault> faults = new ArrayList<>();
   private final Map<String, Injection> injections = new HashMap<>();
   private final Map<String, Long> calls = new HashMap<>();
@@ -67,6 +71,10 @@ public final class SoftDriver implements AutoCloseable {
             new StreamApi(state),
             new ModuleApi(state, this::note));
     cublasLt = Stubs.of(arena, watcher, new CublasLtApi(state));
+    cudnnApi = new CudnnApi(state, arena);
+    cudnn = Stubs.of(arena, watcher, cudnnApi);
+    ncclApi = new NcclApi(state, arena);
+    nccl = Stubs.of(arena, watcher, ncclApi);
   }
 
   /** Makes as many devices as the options say, all alike. */
@@ -82,6 +90,16 @@ public final class SoftDriver implements AutoCloseable {
   /** The functions of {@code libcublasLt.so}. */
   public SymbolLookup cublasLt() {
     return cublasLt;
+  }
+
+  /** The functions of {@code libcudnn.so.9} that convolutions and attention need. */
+  public SymbolLookup cudnn() {
+    return cudnn;
+  }
+
+  /** The functions of {@code libnccl.so.2}, for the devices of this object. */
+  public SymbolLookup nccl() {
+    return nccl;
   }
 
   /** A device, to look at from a test. */
@@ -131,12 +149,18 @@ public final class SoftDriver implements AutoCloseable {
 
   private synchronized int failed(String function, Throwable cause) {
     log.accept("software GPU: " + function + ": " + cause.getMessage());
-    if (cause instanceof Status s) {
-      return function.startsWith("cublasLt") ? CublasLtApi.status(s.code()) : s.code();
+    int code =
+        cause instanceof Status s
+            ? s.code()
+            : cause instanceof OutOfMemoryError ? Status.OUT_OF_MEMORY : Status.UNKNOWN;
+    String message = String.valueOf(cause.getMessage());
+    if (function.startsWith("cublasLt")) {
+      return CublasLtApi.status(code);
     }
-    return function.startsWith("cublasLt")
-        ? CublasLtApi.INTERNAL_ERROR
-        : cause instanceof OutOfMemoryError ? Status.OUT_OF_MEMORY : Status.UNKNOWN;
+    if (function.startsWith("cudnn")) {
+      return cudnnApi.status(code, message);
+    }
+    return function.startsWith("nccl") ? ncclApi.status(code, message) : code;
   }
 
   @Override

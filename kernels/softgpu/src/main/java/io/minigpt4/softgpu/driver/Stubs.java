@@ -31,6 +31,11 @@ final class Stubs {
     int failed(String function, Throwable cause);
   }
 
+  /** {@code ncclUniqueId}, the only structure that is passed by value. */
+  private static final MemoryLayout UNIQUE_ID =
+      MemoryLayout.structLayout(
+          MemoryLayout.sequenceLayout(NcclApi.UNIQUE_ID_BYTES, ValueLayout.JAVA_BYTE));
+
   private static final MethodHandles.Lookup LOOKUP = MethodHandles.lookup();
 
   private Stubs() {}
@@ -56,7 +61,10 @@ final class Stubs {
       }
       MemoryLayout[] arguments =
           Arrays.stream(m.getParameterTypes()).map(Stubs::layout).toArray(MemoryLayout[]::new);
-      FunctionDescriptor d = FunctionDescriptor.of(layout(m.getReturnType()), arguments);
+      FunctionDescriptor d =
+          m.getReturnType() == void.class
+              ? FunctionDescriptor.ofVoid(arguments)
+              : FunctionDescriptor.of(layout(m.getReturnType()), arguments);
       return Linker.nativeLinker().upcallStub(target, d, arena);
     } catch (IllegalAccessException e) {
       throw new IllegalStateException(e);
@@ -106,6 +114,6 @@ final class Stubs {
     if (type == byte.class) {
       return ValueLayout.JAVA_BYTE;
     }
-    return ValueLayout.JAVA_LONG;
+    return type == MemorySegment.class ? UNIQUE_ID : ValueLayout.JAVA_LONG;
   }
 }
