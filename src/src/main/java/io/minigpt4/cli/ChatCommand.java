@@ -88,6 +88,10 @@ final class ChatCommand implements Callable<Integer> {
     }
     ChatSettings settings =
         new ChatSettings(generationOptions.config(modelOptions.isBuiltIn() ? 0 : 1));
+    boolean typed = prompts.isEmpty() && Terminals.stdin() && Terminals.stdout();
+    if (typed && output == Output.json) {
+      throw new UserException("--output json needs questions from -p or a pipe");
+    }
     ModelSource source = modelOptions.source();
     Ops ops = modelOptions.openDevice();
     FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(ops, source));
@@ -102,7 +106,6 @@ final class ChatCommand implements Callable<Integer> {
     try (ops;
         MiniGpt4 model = await(loading);
         ChatSession session = new ChatSession(model, new ImageCache(model, REMEMBERED_IMAGES))) {
-      boolean typed = prompts.isEmpty() && Terminals.stdin() && Terminals.stdout();
       return typed
           ? interactive(model, session, settings, options, pictures)
           : unattended(session, settings, options, pictures);
@@ -166,13 +169,11 @@ final class ChatCommand implements Callable<Integer> {
       PictureOptions options,
       List<Picture> pictures)
       throws IOException {
-    if (output == Output.json) {
-      throw new UserException("--output json needs questions from -p or a pipe");
-    }
-    try (InteractiveChat chat = new InteractiveChat()) {
+    try (InteractiveChat chat = InteractiveChat.open()) {
       PrintWriter out = chat.terminal().writer();
-      Sink sink = new Sink(out, true);
-      TurnPrinter printer = new TurnPrinter(sink, sink, false, chat::stopped);
+      TurnPrinter printer =
+          new TurnPrinter(
+              new Sink(out, true), new Sink(out, !Terminals.areDumb()), false, chat::stopped);
       ChatLoop loop = new ChatLoop(session, settings, printer, options, out, !noImage);
       show(loop, pictures);
       out.printf(

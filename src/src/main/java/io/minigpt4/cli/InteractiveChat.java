@@ -2,6 +2,7 @@ package io.minigpt4.cli;
 
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -23,8 +24,19 @@ final class InteractiveChat implements AutoCloseable {
   private final LineReader reader;
   private volatile boolean stopped;
 
-  InteractiveChat() throws IOException {
-    terminal = TerminalBuilder.builder().system(true).dumb(true).nativeSignals(true).build();
+  /** A chat at the process's terminal, with the user's history. */
+  static InteractiveChat open() throws IOException {
+    return new InteractiveChat(
+        TerminalBuilder.builder().system(true).dumb(true).nativeSignals(true).build(),
+        historyFile());
+  }
+
+  /**
+   * @param terminal closed by {@link #close}
+   * @param history a file that keeps what was typed; null to keep nothing
+   */
+  InteractiveChat(Terminal terminal, @Nullable Path history) {
+    this.terminal = terminal;
     DefaultParser parser = new DefaultParser();
     // Questions hold apostrophes and backslashes that mean nothing.
     parser.setQuoteChars(new char[0]);
@@ -38,11 +50,16 @@ final class InteractiveChat implements AutoCloseable {
             .completer((in, line, found) -> complete(files, in, line, found))
             .option(LineReader.Option.DISABLE_EVENT_EXPANSION, true)
             .option(LineReader.Option.HISTORY_IGNORE_DUPS, true);
-    Path history = historyFile();
     if (history != null) {
       builder.variable(LineReader.HISTORY_FILE, history);
     }
     reader = builder.build();
+    try {
+      reader.getHistory().attach(reader);
+    } catch (UncheckedIOException e) {
+      reader.setVariable(LineReader.HISTORY_FILE, null); // so that the file stays as it is
+      say("the history in " + history + " cannot be read and is left alone");
+    }
     terminal.handle(Terminal.Signal.INT, signal -> interrupted());
   }
 

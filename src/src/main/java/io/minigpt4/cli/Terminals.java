@@ -26,7 +26,12 @@ final class Terminals {
 
   /** Whether a line on stderr can be drawn over: it is a terminal, and not a dumb one. */
   static boolean stderr() {
-    return isTerminal(2) && !"dumb".equals(System.getenv("TERM"));
+    return isTerminal(2) && !areDumb();
+  }
+
+  /** Whether the user's terminal has no way to draw over a line. */
+  static boolean areDumb() {
+    return "dumb".equals(System.getenv("TERM"));
   }
 
   /**

@@ -66,7 +66,8 @@ public final class Llama {
    * Reads a model under Hugging Face's names.
    *
    * @param prefix before every name: empty, or {@code llama_model.} in a model folder of ours
-   * @throws UserException if a tensor is missing or its shape is not what the config says
+   * @throws UserException if a tensor is missing, its shape is not what the config says, or there
+   *     are more layers
    */
   public static Llama read(Checkpoint checkpoint, String prefix, LlamaConfig config, Ops ops) {
     WeightReader in = new WeightReader(checkpoint, prefix, ops);
@@ -76,6 +77,7 @@ public final class Llama {
     for (int i = 0; i < layers.length; i++) {
       layers[i] = LlamaLayer.read(in.within("model.layers." + i + "."), config);
     }
+    in.requireNone("model.layers." + layers.length + ".mlp.up_proj.weight", layers.length);
     Tensor embedding = in.get("model.embed_tokens.weight", vocab, hidden);
     Tensor head = config.tieWordEmbeddings() ? embedding : in.get("lm_head.weight", vocab, hidden);
     return new Llama(config, ops, embedding, layers, in.get("model.norm.weight", hidden), head);

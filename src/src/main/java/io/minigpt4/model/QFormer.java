@@ -56,7 +56,8 @@ public final class QFormer {
    * cross-attention where the checkpoint has tensors for it.
    *
    * @param imageWidth channels of the image features
-   * @throws UserException if a tensor is missing or its shape is not what the config says
+   * @throws UserException if a tensor is missing, its shape is not what the config says, or there
+   *     are more layers
    */
   public static QFormer read(Checkpoint checkpoint, QFormerConfig config, int imageWidth, Ops ops) {
     WeightReader in = new WeightReader(checkpoint, "", ops);
@@ -76,6 +77,8 @@ public final class QFormer {
               Linear.read(layer, "output_query.dense", width, innerWidth),
               Norm.read(layer, "output_query.LayerNorm", width));
     }
+    bert.requireNone(
+        "encoder.layer." + layers.length + ".output_query.dense.weight", layers.length);
     return new QFormer(
         config,
         ops,

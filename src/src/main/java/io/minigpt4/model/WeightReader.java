@@ -67,6 +67,24 @@ final class WeightReader {
     return shape[i];
   }
 
+  /**
+   * Sees that a checkpoint has no more layers than its config says, as without them the model would
+   * run and talk nonsense.
+   *
+   * @param next a weight that the next layer would have
+   * @param layers how many there are
+   * @throws UserException if there is such a weight
+   */
+  void requireNone(String next, int layers) {
+    if (has(next)) {
+      throw problem(
+          next,
+          "is one layer more than the "
+              + layers
+              + " that config.json names (num_hidden_layers); do they belong together?");
+    }
+  }
+
   /** The complaint about a weight, in the form {@code tensor 'name' in file …}. */
   UserException problem(String name, String what) {
     String full = prefix + name;

@@ -108,6 +108,17 @@ class ChatIT {
   }
 
   @Test
+  void moreLayersThanTheConfigNames() throws Exception {
+    Path model = demoModel();
+    Path config = model.resolve("config.json");
+    String[] parts = Files.readString(config).split("\"llama\"", 2);
+    String fewer =
+        parts[1].replaceFirst("\"num_hidden_layers\": ?\\d+", "\"num_hidden_layers\": 2");
+    Files.writeString(config, parts[0] + "\"llama\"" + fewer);
+    refused("num_hidden_layers", "chat", "--model", model.toString(), SCENE, "-p", "Hello");
+  }
+
+  @Test
   void promptBeyondTheContext() throws Exception {
     refused("context", "chat", SCENE, "-p", "circle square ".repeat(3000));
   }

@@ -56,6 +56,11 @@ class WeightReaderTest {
       assertThatThrownBy(() -> in.dimension("halves", 2, 0))
           .isInstanceOf(UserException.class)
           .hasMessageContaining("has 1 dimensions where 2 are expected");
+      in.requireNone("absent", 2);
+      assertThatThrownBy(() -> in.requireNone("halves", 2))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("'part.halves'")
+          .hasMessageContaining("more than the 2 that config.json names");
     }
   }
 }
