@@ -49,6 +49,16 @@ extern "C" __global__ void forgotten_wait(const int4* in, int4* out) {
   __syncthreads();
   out[threadIdx.x] = s[threadIdx.x];
 }
+// The barrier does not cover what arrives after it.
+extern "C" __global__ void barrier_before_wait(const int4* in, int4* out) {
+  __shared__ int4 s[64];
+  uint32_t p = (uint32_t)__cvta_generic_to_shared(s + threadIdx.x);
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(p), "l"(in + threadIdx.x));
+  __syncthreads();
+  asm volatile("cp.async.wait_all;" ::: "memory");
+  __syncwarp();
+  out[threadIdx.x] = s[63 - threadIdx.x];
+}
 extern "C" __global__ void half_warp_mma(float* out) {
   if (threadIdx.x < 16) {
     float d[4] = {0, 0, 0, 0};

@@ -74,6 +74,10 @@ class FaultsTest {
       long in = d.put(new int[128]);
       Fault w = first(d, "forgotten_wait", 32, in, d.gpu.alloc(512));
       assertThat(w.kind()).isEqualTo(Kind.UNINITIALISED);
+      long from = d.put(new int[256]);
+      Fault b = first(d, "barrier_before_wait", 64, from, d.gpu.alloc(1024));
+      assertThat(b.kind()).isEqualTo(Kind.SHARED_RACE);
+      assertThat(b.detail()).contains("(cp.async");
     }
   }
 

@@ -7,7 +7,7 @@ import java.util.Arrays;
  * for it, as late as hardware may do it, so that a forgotten wait is seen.
  */
 public final class AsyncCopies {
-  private static final int FIELDS = 4;
+  private static final int FIELDS = 5;
   private final Warp w;
   private final long[][] queue = new long[Warp.LANES][];
   private final int[] head = new int[Warp.LANES];
@@ -34,7 +34,7 @@ public final class AsyncCopies {
     }
     w.cta.shared.beginAsync(w, lane, site, shared, bytes);
     if (w.cta.shared.contains(shared, bytes)) {
-      w.async.add(lane, shared, src, bytes, n);
+      w.async.add(lane, site, shared, src, bytes, n);
     }
   }
 
@@ -51,7 +51,7 @@ public final class AsyncCopies {
     return global;
   }
 
-  private void add(int lane, long shared, long global, int bytes, int n) {
+  private void add(int lane, int site, long shared, long global, int bytes, int n) {
     long[] q = queue[lane];
     if (q == null) {
       q = new long[FIELDS * 16];
@@ -70,6 +70,7 @@ public final class AsyncCopies {
     q[t + 1] = global;
     q[t + 2] = (long) bytes << 32 | n;
     q[t + 3] = group[lane];
+    q[t + 4] = site;
     tail[lane]++;
   }
 
@@ -99,7 +100,7 @@ public final class AsyncCopies {
       if (n < bytes) {
         Raw.fill(to + n, bytes - n, 0);
       }
-      w.cta.shared.endAsync(q[h], bytes);
+      w.cta.shared.endAsync(w, lane, (int) q[h + 4], q[h], bytes);
       head[lane]++;
     }
   }

@@ -111,8 +111,9 @@ final class SharedMemory {
     Raw.set(written + off, bytes, 0);
   }
 
-  /** The copy has arrived. */
-  void endAsync(long off, int bytes) {
+  /** The copy has arrived, for its own thread; others need a barrier from now on. */
+  void endAsync(Warp w, int lane, int site, long off, int bytes) {
+    noteWrite(w, lane, site, off, bytes, w.tag);
     Raw.set(written + off, bytes, WRITTEN);
   }
 
