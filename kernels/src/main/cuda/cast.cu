@@ -1,7 +1,8 @@
 // out = x converted to another type, for matrices whose rows may lie apart. Conversions round to the nearest, ties to
 // even; what is too large becomes infinite.
 //
-// Moves 4, 6 or 8 bytes an element: memory bound. A thread converts eight elements.
+// Moves 4, 6 or 8 bytes an element: memory bound. A thread converts eight elements. 21 registers: 8 blocks of 256
+// threads an SM of sm_80 (100 % occupancy).
 #include "common.cuh"
 
 template <typename T>

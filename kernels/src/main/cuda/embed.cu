@@ -2,7 +2,7 @@
 // ~ids[r] of a second table (image rows spliced between text). Without ids, row r modulo the table's rows.
 //
 // Moves 4 bytes an element from and to 16-bit types, 16 bytes a thread and access, no arithmetic: memory bound.
-// Grid (rows, chunks / 256). An id that names no row gives a row of NaN, which no later step takes for an answer.
+// Grid (rows, chunks / 256). 24 registers: 8 blocks an SM of sm_80 (100 % occupancy). An id that names no row gives a row of NaN, which no later step takes for an answer.
 #include "common.cuh"
 
 template <typename T>

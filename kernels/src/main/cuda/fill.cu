@@ -1,4 +1,5 @@
-// x[i] = value for i < n. Writes 16 bytes a thread: memory bound.
+// x[i] = value for i < n. Writes 16 bytes a thread: memory bound. 15 to 18 registers: 8 blocks of 256 threads an SM
+// of sm_80 (100 % occupancy).
 #include "common.cuh"
 
 template <typename T>

@@ -5,6 +5,14 @@
 // those of two passes. In 16-bit types a norm moves 4 bytes an element, with the residual 8, weight and bias coming
 // from L2, for 5 to 9 FLOPs: memory bound. A row of 5120 is 640 threads. With few rows (decode) the latency of three
 // dependent steps counts instead: the row's load, two or one sums over the block (two barriers), the store.
+//
+//                         registers  blocks, warps of an SM (sm_80)
+//   layer_norm, W = 1408  60         5 of 192 threads, 30 (47 %)
+//   with the residual     52 to 54   6 of 192 threads, 36 (56 %)
+//   rms_norm, W = 5120    39 to 46   2 of 640 threads, 40 (63 %)
+//   with the residual     40         2 of 640 threads, 40 (63 %)
+//
+// 30 warps that each wait for 512 bytes make 15 KiB an SM, twice what an A100's memory asks for.
 #pragma once
 #include "common.cuh"
 

@@ -4,7 +4,8 @@
 // out[b, 1 + i] = product[b, i] + bias + position[1 + i].
 //
 // An image of 224² is 0.6 MB read and, in f16, 0.3 MB written, then 1.4 MB of rows changed, beside a product of 0.5
-// GFLOP: latency bound for one image, memory bound for many. Neither counts beside the ViT's 520 GFLOP.
+// GFLOP: latency bound for one image, memory bound for many. Neither counts beside the ViT's 520 GFLOP. 32 and 34
+// registers: 8 and 6 blocks of 256 threads an SM of sm_80 (100 and 75 % occupancy).
 #include "common.cuh"
 
 template <typename T>

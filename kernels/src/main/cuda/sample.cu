@@ -5,7 +5,7 @@
 // One block a row. Reads the row's 4 · vocabulary bytes once for the highest score and twice for each batch of tokens
 // taken in order of score, from L2 (128 KB for 32000 tokens, about 1.2 µs a pass at 64 bytes a clock). A batch, 512 to
 // 2048 tokens, is what most top-k and top-p ever need: about 10 µs, a thousandth of a decode step of a 13B model.
-// Limit: latency of one SM. 1024 threads, at most 64 registers.
+// Limit: latency of one SM. 64 registers, 24 KiB of shared memory: one block of 1024 threads an SM (50 % occupancy).
 //
 // Weights, e^(score - highest), are computed in double and rounded to multiples of 2^-42; sums of them are integers and
 // so the same in any order. This is how it differs from the host, whose sums are of double: tokens at the border of

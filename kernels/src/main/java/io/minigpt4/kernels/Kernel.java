@@ -43,11 +43,6 @@ final class Kernel {
     modules.setAttribute(function, CudaModules.MAX_DYNAMIC_SHARED_BYTES, bytes);
   }
 
-  /** An attribute of the kernel, such as {@link CudaModules#REGISTERS}. */
-  int attribute(int attribute) {
-    return modules.attribute(function, attribute);
-  }
-
   /**
    * Launches blocks of {@code threads} threads, without dynamic shared memory.
    *
