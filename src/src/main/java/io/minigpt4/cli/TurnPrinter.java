@@ -2,6 +2,7 @@ package io.minigpt4.cli;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import io.minigpt4.chat.Answer;
 import io.minigpt4.generate.Generation;
 import io.minigpt4.generate.GenerationConfig;
@@ -17,6 +18,12 @@ import java.util.function.BooleanSupplier;
 
 /** Shows answers: streamed as text, or as one JSON object a line. */
 final class TurnPrinter {
+  /**
+   * ASCII only, so that no locale, and no character that some readers end lines at, spoils a line.
+   */
+  private static final JsonFactory JSON =
+      JsonFactory.builder().enable(JsonWriteFeature.ESCAPE_NON_ASCII).build();
+
   private final PrintWriter out;
   private final boolean outIsTerminal;
   private final Sink err;
@@ -124,7 +131,7 @@ final class TurnPrinter {
 
   private static String line(Fields fields) {
     StringWriter line = new StringWriter();
-    try (JsonGenerator to = new JsonFactory().createGenerator(line)) {
+    try (JsonGenerator to = JSON.createGenerator(line)) {
       to.writeStartObject();
       fields.write(to);
       to.writeEndObject();

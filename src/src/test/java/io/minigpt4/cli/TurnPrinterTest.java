@@ -69,6 +69,16 @@ class TurnPrinterTest {
   }
 
   @Test
+  void jsonIsAsciiWhateverIsAsked() {
+    String question = "Größe \ud83d\ude00 \u2028 \u0085 \ud800?";
+    printer(true, false).refuse(question, List.of("図.png"), CONFIG, "no");
+    assertThat(out.toString().strip()).matches("[ -~]+");
+    ConfigNode turn = JsonFile.parse("turn", out.toString());
+    assertThat(turn.get("prompt").asText()).isEqualTo(question);
+    assertThat(turn.get("images").asList().getFirst().asText()).isEqualTo("図.png");
+  }
+
+  @Test
   void aRefusedTurnIsAnObjectInJsonAndNothingInText() {
     printer(false, false).refuse("what?", List.of(), CONFIG, "too long");
     assertThat(out.toString()).isEmpty();
