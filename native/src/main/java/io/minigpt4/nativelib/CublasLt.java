@@ -51,6 +51,10 @@ public final class CublasLt {
 
   private static final int PREFERENCE_MAX_WORKSPACE = 1;
 
+  // Of matrices A to D, in bytes.
+  private static final int PREFERENCE_FIRST_ALIGNMENT = 5;
+  private static final int PREFERENCE_LAST_ALIGNMENT = 8;
+
   // cublasLtMatmulHeuristicResult_t: an algorithm of 64 bytes, its workspace, a status, more.
   private static final long RESULT_BYTES = 96;
   private static final long RESULT_ALGORITHM_BYTES = 64;
@@ -101,6 +105,7 @@ public final class CublasLt {
           16,
           "a licence is missing");
 
+  private final MemorySegment getVersion;
   private final MemorySegment create;
   private final MemorySegment destroy;
   private final MemorySegment productCreate;
@@ -120,6 +125,7 @@ public final class CublasLt {
    * @throws MissingLibraryException if one is missing, which then is named
    */
   public CublasLt(SymbolLookup symbols) {
+    getVersion = Downcalls.find(symbols, LIBRARY, "cublasLtGetVersion");
     create = Downcalls.find(symbols, LIBRARY, "cublasLtCreate");
     destroy = Downcalls.find(symbols, LIBRARY, "cublasLtDestroy");
     productCreate = Downcalls.find(symbols, LIBRARY, "cublasLtMatmulDescCreate");
@@ -143,6 +149,11 @@ public final class CublasLt {
           "CUBLAS_STATUS_" + NAMES.getOrDefault(status, "unlisted"),
           MEANINGS.getOrDefault(status, "see cuBLAS's documentation"));
     }
+  }
+
+  /** {@code cublasLtGetVersion}: 10000 · major + 100 · minor + patch. */
+  public int version() {
+    return call(getVersion); // a size_t, of which these are the lower half
   }
 
   /** {@code cublasLtCreate}: a handle for the current context. */
@@ -243,6 +254,7 @@ public final class CublasLt {
    * {@code cublasLtMatmulAlgoGetHeuristic}: the way that the library expects to be fastest.
    *
    * @param a the layouts of A, B, C and D
+   * @param alignment of all four addresses, in bytes: a power of two up to 256
    * @param arena owns the result
    * @return null if no algorithm fits the types, layouts and workspace
    */
@@ -254,6 +266,7 @@ public final class CublasLt {
       long c,
       long d,
       long maxWorkspaceBytes,
+      int alignment,
       Arena arena) {
     try (Out preference = new Out();
         Out returned = new Out()) {
@@ -265,6 +278,14 @@ public final class CublasLt {
             preference.asLong(),
             PREFERENCE_MAX_WORKSPACE,
             maxWorkspaceBytes);
+        for (int i = PREFERENCE_FIRST_ALIGNMENT; i <= PREFERENCE_LAST_ALIGNMENT; i++) {
+          setInt(
+              "cublasLtMatmulPreferenceSetAttribute",
+              preferenceSet,
+              preference.asLong(),
+              i,
+              alignment);
+        }
         MemorySegment result = arena.allocate(RESULT_BYTES, 8);
         int status =
             Downcalls.heuristic(

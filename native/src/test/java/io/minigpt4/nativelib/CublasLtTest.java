@@ -39,7 +39,7 @@ class CublasLtTest {
       library.setProductAddress(product, CublasLt.BIAS_POINTER, bias.address());
       CublasLt.Algorithm algorithm =
           Objects.requireNonNull(
-              library.choose(handle, product, left, right, result, result, 4096, arena));
+              library.choose(handle, product, left, right, result, result, 4096, 16, arena));
       assertThat(algorithm.workspaceBytes()).isEqualTo(4096);
       library.multiply(
           handle,
@@ -71,11 +71,11 @@ class CublasLtTest {
   void saysWhenNoAlgorithmFits() {
     try (Arena arena = Arena.ofConfined()) {
       fake.found = 0;
-      assertThat(library.choose(1, 2, 3, 4, 5, 6, 0, arena)).isNull();
+      assertThat(library.choose(1, 2, 3, 4, 5, 6, 0, 256, arena)).isNull();
       fake.heuristicStatus = 15;
-      assertThat(library.choose(1, 2, 3, 4, 5, 6, 0, arena)).isNull();
+      assertThat(library.choose(1, 2, 3, 4, 5, 6, 0, 256, arena)).isNull();
       fake.heuristicStatus = 7;
-      assertThatThrownBy(() -> library.choose(1, 2, 3, 4, 5, 6, 0, arena))
+      assertThatThrownBy(() -> library.choose(1, 2, 3, 4, 5, 6, 0, 256, arena))
           .isInstanceOf(NativeException.class)
           .hasMessage(
               "cublasLtMatmulAlgoGetHeuristic failed: CUBLAS_STATUS_INVALID_VALUE (7),"
@@ -109,6 +109,10 @@ class CublasLtTest {
     private int set(long object, int attribute, long value, long bytes) {
       longs.put(object + attribute, bytes == 8 ? Stubs.getLong(value) : Stubs.getInt(value));
       return bytes == 4 || bytes == 8 ? 0 : 7;
+    }
+
+    int cublasLtGetVersion() {
+      return 130_101;
     }
 
     int cublasLtCreate(long out) {

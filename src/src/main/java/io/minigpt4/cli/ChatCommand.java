@@ -7,7 +7,6 @@ import io.minigpt4.image.PictureOptions;
 import io.minigpt4.image.Pictures;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelSource;
-import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -93,8 +92,8 @@ final class ChatCommand implements Callable<Integer> {
       throw new UserException("--output json needs questions from -p or a pipe");
     }
     ModelSource source = modelOptions.source();
-    Ops ops = modelOptions.openDevice();
-    FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(ops, source));
+    Devices devices = modelOptions.openDevices();
+    FutureTask<MiniGpt4> loading = new FutureTask<>(() -> modelOptions.load(devices, source));
     Thread loader = new Thread(loading, "model loader");
     loader.setDaemon(true);
     loader.start();
@@ -103,11 +102,11 @@ final class ChatCommand implements Callable<Integer> {
     for (Path image : images) {
       pictures.add(Pictures.read(image, options));
     }
-    try (ops;
+    try (devices;
         MiniGpt4 model = await(loading);
         ChatSession session = new ChatSession(model, new ImageCache(model, REMEMBERED_IMAGES))) {
       return typed
-          ? interactive(model, session, settings, options, pictures)
+          ? interactive(devices, model, session, settings, options, pictures)
           : unattended(session, settings, options, pictures);
     }
   }
@@ -163,6 +162,7 @@ final class ChatCommand implements Callable<Integer> {
   }
 
   private int interactive(
+      Devices devices,
       MiniGpt4 model,
       ChatSession session,
       ChatSettings settings,
@@ -178,7 +178,7 @@ final class ChatCommand implements Callable<Integer> {
       show(loop, pictures);
       out.printf(
           "%s on %s. /image FILE shows a picture, /help tells more.%n",
-          Printable.line(model.name()), model.ops().device());
+          Printable.line(model.name()), devices.description());
       out.flush();
       chat.run(loop);
     }

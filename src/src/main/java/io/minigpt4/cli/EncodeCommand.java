@@ -7,7 +7,6 @@ import io.minigpt4.image.Pictures;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelSource;
 import io.minigpt4.tensor.DType;
-import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
@@ -76,8 +75,8 @@ final class EncodeCommand implements Callable<Integer> {
       Map<String, Path> named,
       PictureOptions options,
       SafeTensorsWriter writer) {
-    try (Ops ops = modelOptions.openDevice();
-        MiniGpt4 model = modelOptions.load(ops, source);
+    try (Devices devices = modelOptions.openDevices();
+        MiniGpt4 model = modelOptions.load(devices, source);
         ProgressBar bar = ProgressBar.onStderr("encoding")) {
       long rows = model.rowsPerImage();
       long width = model.llama().config().hiddenSize();

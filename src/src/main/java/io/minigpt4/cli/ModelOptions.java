@@ -7,7 +7,6 @@ import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
 import io.minigpt4.model.ModelSource;
-import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -55,14 +54,23 @@ final class ModelOptions {
   @Option(
       names = "--device",
       paramLabel = "DEVICE",
-      defaultValue = "cpu",
-      description = "What to compute on: cpu. Default: ${DEFAULT-VALUE}.")
-  private String device = "cpu";
+      defaultValue = "auto",
+      description =
+          "What to compute on: "
+              + Devices.NAMES
+              + ". Default: ${DEFAULT-VALUE}, the first GPU if it can be used, else the CPU.")
+  private String device = "auto";
+
+  @Option(
+      names = "--cuda-path",
+      paramLabel = "FOLDER",
+      description = "Where to look first for NVIDIA's libraries.")
+  private @Nullable Path cudaPath;
 
   @Option(
       names = "--threads",
       paramLabel = "N",
-      description = "Threads that compute. Default: one a processor.")
+      description = "Threads that compute on the CPU. Default: one a processor.")
   private @Nullable Integer threads;
 
   /** Whether the model is the one inside the jar. */
@@ -71,23 +79,21 @@ final class ModelOptions {
   }
 
   /**
-   * Makes the device that was asked for.
+   * Opens the devices that were asked for.
    *
-   * @throws UserException if there is no such device
+   * @throws UserException if there is no such device, or it cannot be used
    */
-  Ops openDevice() {
-    if (device.startsWith("cuda")) {
-      throw new UserException("this build has no CUDA backend yet; use --device cpu");
-    }
-    if (!device.equals("cpu")) {
-      throw new UserException("unknown device '" + device + "'; use --device cpu");
-    }
+  Devices openDevices() {
     if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
     }
     int count = threads == null ? 0 : threads;
-    return isBuiltIn() ? CpuOps.createScalar(count) : CpuOps.create(count);
+    return Devices.open(
+        device,
+        cudaPath,
+        () -> isBuiltIn() ? CpuOps.createScalar(count) : CpuOps.create(count),
+        Devices.SYSTEM);
   }
 
   /**
@@ -95,9 +101,9 @@ final class ModelOptions {
    *
    * @throws UserException if its files are missing, malformed or do not belong together
    */
-  MiniGpt4 load(Ops ops, ModelSource source) {
+  MiniGpt4 load(Devices devices, ModelSource source) {
     try (ProgressBar bar = ProgressBar.onStderr("loading")) {
-      return new ModelLoader(ops, bar::bytes).load(source, projection);
+      return new ModelLoader(devices.all(), bar::bytes).load(source, projection);
     }
   }
 

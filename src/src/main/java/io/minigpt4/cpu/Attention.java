@@ -227,12 +227,12 @@ final class Attention implements Team.Task {
 
   private long keyBlock(KvCache cache, int position, int kvHead) {
     long offset = cache.pool().keyOffset(layer) + (long) kvHead * BLOCK * headDim;
-    return cache.page(position).address() + offset * type.bytes();
+    return cache.page(position, layer).address() + offset * type.bytes();
   }
 
   private long valueBlock(KvCache cache, int position, int kvHead) {
     long offset = cache.pool().valueOffset(layer) + (long) kvHead * BLOCK * headDim;
-    return cache.page(position).address() + offset * type.bytes();
+    return cache.page(position, layer).address() + offset * type.bytes();
   }
 
   /**

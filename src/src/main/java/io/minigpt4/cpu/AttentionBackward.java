@@ -172,7 +172,7 @@ final class AttentionBackward implements Team.Task {
       DType type = pool.dtype();
       for (int j = 0; j < count; j += BLOCK) {
         int rows = Math.min(BLOCK, count - j);
-        long page = cache.page(j).address();
+        long page = cache.page(j, layer).address();
         long head = (long) kvHead * BLOCK * headDim;
         int at = Buffer.START + j * headDim;
         long keysAt = page + (pool.keyOffset(layer) + head) * type.bytes();

@@ -142,7 +142,7 @@ final class Rope implements Team.Task {
     KvCache cache = batch.cache(sequence);
     KvCache.Pool pool = cache.pool();
     DType type = pool.dtype();
-    long page = cache.page(position).address();
+    long page = cache.page(position, layer).address();
     int slot = position % KvCache.Pool.PAGE;
     for (int h = 0; h < kvHeads; h++) {
       long key = k + 4 * (item * kStride + (long) h * headDim);

@@ -9,7 +9,11 @@ import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,43 +27,56 @@ public final class Llama {
   /** Rows that go through the layers at once; longer prompts are cut, to bound the memory. */
   public static final int CHUNK = 512;
 
-  /** Passes of up to so many rows, one a sequence, reuse their buffers and make no garbage. */
-  private static final int KEPT_ROWS = 16;
-
   private final LlamaConfig config;
-  private final Ops ops;
+  private final List<LlamaStage> stages;
   private final Tensor embedding;
-  private final LlamaLayer[] layers;
   private final Tensor norm;
   private final Tensor head;
-  private final Tensor inverseFrequencies;
   private final KvCache.Pool pool;
+  private final DecodeStep decodeStep = new DecodeStep();
+  private @Nullable MemorySegment crossing;
 
-  private @Nullable LlamaBuffers widest;
-  private @Nullable Tensor widestLogits;
-  private final @Nullable LlamaBuffers[] kept = new LlamaBuffers[KEPT_ROWS + 1];
-  private final @Nullable Tensor[] keptLogits = new Tensor[KEPT_ROWS + 1];
   private final Batch chunk = new Batch(CHUNK);
   private final int[] chunkIds = new int[CHUNK];
   private final int[] lastRows = new int[CHUNK];
 
-  Llama(
-      LlamaConfig config,
-      Ops ops,
-      Tensor embedding,
-      LlamaLayer[] layers,
-      Tensor norm,
-      Tensor head) {
+  private Llama(
+      LlamaConfig config, List<LlamaStage> stages, Tensor embedding, Tensor norm, Tensor head) {
     this.config = config;
-    this.ops = ops;
+    this.stages = stages;
     this.embedding = embedding;
-    this.layers = layers;
     this.norm = norm;
     this.head = head;
-    this.inverseFrequencies = inverseFrequencies(config, ops);
     this.pool =
         new KvCache.Pool(
-            ops, ops.activation(), layers.length, config.numKeyValueHeads(), config.headSize());
+            stages.stream().map(LlamaStage::ops).toList(),
+            stages.stream().mapToInt(LlamaStage::layers).toArray(),
+            ops().activation(),
+            config.numKeyValueHeads(),
+            config.headSize());
+  }
+
+  /** Makes layer {@code i} on a device. */
+  private interface LayerSource {
+    LlamaLayer layer(int i, Ops ops);
+  }
+
+  /** Divides the layers among devices: each gets the next {@code layers / devices} of them. */
+  private static List<LlamaStage> stages(
+      LlamaConfig config, List<? extends Ops> devices, LayerSource source) {
+    List<LlamaStage> stages = new ArrayList<>();
+    int all = config.numHiddenLayers();
+    int used = Math.min(devices.size(), all);
+    for (int d = 0; d < used; d++) {
+      Ops ops = devices.get(d);
+      int from = (int) ((long) all * d / used);
+      LlamaLayer[] layers = new LlamaLayer[(int) ((long) all * (d + 1) / used) - from];
+      for (int i = 0; i < layers.length; i++) {
+        layers[i] = source.layer(from + i, ops);
+      }
+      stages.add(new LlamaStage(config, ops, from, layers));
+    }
+    return stages;
   }
 
   /**
@@ -70,17 +87,36 @@ public final class Llama {
    *     are more layers
    */
   public static Llama read(Checkpoint checkpoint, String prefix, LlamaConfig config, Ops ops) {
-    WeightReader in = new WeightReader(checkpoint, prefix, ops);
+    return read(checkpoint, prefix, config, List.of(ops));
+  }
+
+  /**
+   * The same on several devices: each has a share of the layers, the first one the embedding too,
+   * the last one the head.
+   *
+   * @param devices at least one
+   */
+  public static Llama read(
+      Checkpoint checkpoint, String prefix, LlamaConfig config, List<? extends Ops> devices) {
+    List<LlamaStage> stages =
+        stages(
+            config,
+            devices,
+            (i, ops) ->
+                LlamaLayer.read(
+                    new WeightReader(checkpoint, prefix + "model.layers." + i + ".", ops), config));
     long vocab = config.vocabSize();
     long hidden = config.hiddenSize();
-    LlamaLayer[] layers = new LlamaLayer[config.numHiddenLayers()];
-    for (int i = 0; i < layers.length; i++) {
-      layers[i] = LlamaLayer.read(in.within("model.layers." + i + "."), config);
-    }
-    in.requireNone("model.layers." + layers.length + ".mlp.up_proj.weight", layers.length);
-    Tensor embedding = in.get("model.embed_tokens.weight", vocab, hidden);
-    Tensor head = config.tieWordEmbeddings() ? embedding : in.get("lm_head.weight", vocab, hidden);
-    return new Llama(config, ops, embedding, layers, in.get("model.norm.weight", hidden), head);
+    WeightReader first = new WeightReader(checkpoint, prefix, stages.getFirst().ops());
+    int layers = config.numHiddenLayers();
+    first.requireNone("model.layers." + layers + ".mlp.up_proj.weight", layers);
+    WeightReader last = new WeightReader(checkpoint, prefix, stages.getLast().ops());
+    Tensor embedding = first.get("model.embed_tokens.weight", vocab, hidden);
+    Tensor head =
+        !config.tieWordEmbeddings()
+            ? last.get("lm_head.weight", vocab, hidden)
+            : stages.size() == 1 ? embedding : last.get("model.embed_tokens.weight", vocab, hidden);
+    return new Llama(config, stages, embedding, last.get("model.norm.weight", hidden), head);
   }
 
   /**
@@ -94,47 +130,34 @@ public final class Llama {
     long attention = (long) config.numAttentionHeads() * config.headSize();
     long keyValue = (long) config.numKeyValueHeads() * config.headSize();
     long inner = config.intermediateSize();
-    LlamaLayer[] layers = new LlamaLayer[config.numHiddenLayers()];
-    for (int i = 0; i < layers.length; i++) {
-      layers[i] =
-          new LlamaLayer(
-              random.ones(hidden),
-              random.normal(attention, hidden),
-              random.normal(keyValue, hidden),
-              random.normal(keyValue, hidden),
-              random.normal(hidden, attention),
-              random.ones(hidden),
-              random.normal(inner, hidden),
-              random.normal(inner, hidden),
-              random.normal(hidden, inner));
-    }
+    List<LlamaStage> stages =
+        stages(
+            config,
+            List.of(ops),
+            (i, on) ->
+                new LlamaLayer(
+                    random.ones(hidden),
+                    random.normal(attention, hidden),
+                    random.normal(keyValue, hidden),
+                    random.normal(keyValue, hidden),
+                    random.normal(hidden, attention),
+                    random.ones(hidden),
+                    random.normal(inner, hidden),
+                    random.normal(inner, hidden),
+                    random.normal(hidden, inner)));
     Tensor embedding = random.normal(config.vocabSize(), hidden);
     Tensor head =
         config.tieWordEmbeddings() ? embedding : random.normal(config.vocabSize(), hidden);
-    return new Llama(config, ops, embedding, layers, random.ones(hidden), head);
-  }
-
-  /**
-   * θ^(−2i/D) for i &lt; D/2 (Su et al. 2021), divided by the linear scaling factor, which is the
-   * same as dividing positions by it (Chen et al. 2023).
-   */
-  private static Tensor inverseFrequencies(LlamaConfig config, Ops ops) {
-    int half = config.headSize() / 2;
-    float[] values = new float[half];
-    for (int i = 0; i < half; i++) {
-      double exponent = 2.0 * i / config.headSize();
-      values[i] = (float) (Math.pow(config.ropeTheta(), -exponent) / config.ropeScaling());
-    }
-    return HostFloats.toDevice(values, ops, half);
+    return new Llama(config, stages, embedding, random.ones(hidden), head);
   }
 
   public LlamaConfig config() {
     return config;
   }
 
-  /** What the model computes on. */
+  /** What the model computes on; of several devices the first, which takes in image rows. */
   public Ops ops() {
-    return ops;
+    return stages.getFirst().ops();
   }
 
   /** A new, empty sequence. */
@@ -207,27 +230,36 @@ public final class Llama {
       @Nullable Tensor imageRows,
       int wanted,
       @Nullable MemorySegment logits) {
-    Workspace workspace = ops.workspace();
-    long mark = workspace.mark();
-    try {
-      LlamaBuffers b = buffers(batch.totalRows());
-      ops.embed(embedding, ids, batch.totalRows(), imageRows, b.hidden());
-      int last = layers.length - 1;
-      for (int i = 0; i < last; i++) {
-        project(i, batch, b);
-        ops.causalAttention(b.query(), batch, i, b.attended());
-        feedForward(layers[i], b);
+    int rows = batch.totalRows();
+    boolean repeats =
+        rows == wanted && rows <= LlamaStage.KEPT_ROWS && imageRows == null && logits != null;
+    LlamaBuffers before = null;
+    for (int s = 0; s < stages.size(); s++) {
+      LlamaStage stage = stages.get(s);
+      Workspace workspace = stage.ops().workspace();
+      long mark = workspace.mark();
+      try {
+        LlamaBuffers b = stage.buffers(rows);
+        if (before != null) {
+          carry(before, stages.get(s - 1), b, stage);
+        }
+        boolean scored = logits != null && wanted > 0;
+        Tensor scores = scored && s + 1 == stages.size() ? stage.logits(wanted) : null;
+        if (repeats) {
+          checkTokens(ids, rows);
+          decodeStep.set(s, batch, ids, b, scores);
+          stage.ops().replay(b, batch, ids, stage.firstLayer(), decodeStep);
+          decodeStep.clear();
+        } else {
+          run(s, batch, ids, imageRows, b, scores);
+        }
+        if (scores != null && logits != null) {
+          stage.ops().read(scores, logits);
+        }
+        before = b;
+      } finally {
+        workspace.release(mark);
       }
-      project(last, batch, b);
-      if (wanted > 0 && logits != null) {
-        ops.causalAttention(b.query(), batch, last, b.attended());
-        // Nobody reads what the last layer says about the other rows.
-        LlamaBuffers end = wanted == batch.totalRows() ? b : onlyLastRows(b, wanted);
-        feedForward(layers[last], end);
-        score(end, wanted, logits);
-      }
-    } finally {
-      workspace.release(mark);
     }
     batch.commit();
   }
@@ -244,13 +276,16 @@ public final class Llama {
    *     behind: the caller releases it when nobody needs it any more
    */
   public Tensor hidden(Batch batch, int[] ids, @Nullable Tensor imageRows) {
+    if (stages.size() > 1) {
+      throw new UserException("training needs the language model on one device");
+    }
+    LlamaStage stage = stages.getFirst();
+    Ops ops = stage.ops();
     LlamaBuffers b =
         LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, batch.totalRows());
     ops.embed(embedding, ids, batch.totalRows(), imageRows, b.hidden());
-    for (int i = 0; i < layers.length; i++) {
-      project(i, batch, b);
-      ops.causalAttention(b.query(), batch, i, b.attended());
-      feedForward(layers[i], b);
+    for (int i = 0; i < stage.layers(); i++) {
+      stage.layer(i, batch, b);
     }
     ops.addRmsNorm(b.hidden(), b.delta(), norm, config.rmsNormEps(), b.normed());
     return b.normed();
@@ -261,71 +296,100 @@ public final class Llama {
     return head;
   }
 
-  private void score(LlamaBuffers b, int rows, MemorySegment logits) {
-    ops.addRmsNorm(b.hidden(), b.delta(), norm, config.rmsNormEps(), b.normed());
-    Tensor scores = logits(rows);
-    ops.linear(b.normed(), head, null, scores);
-    ops.read(scores, logits);
-  }
-
-  /** A layer up to its stored keys and values and rotated queries. */
-  private void project(int i, Batch batch, LlamaBuffers b) {
-    LlamaLayer layer = layers[i];
-    if (i == 0) {
-      ops.rmsNorm(b.hidden(), layer.inputNorm(), config.rmsNormEps(), b.normed());
-    } else {
-      ops.addRmsNorm(b.hidden(), b.delta(), layer.inputNorm(), config.rmsNormEps(), b.normed());
-    }
-    ops.linear(b.normed(), layer.query(), null, b.query());
-    ops.linear(b.normed(), layer.key(), null, b.key());
-    ops.linear(b.normed(), layer.value(), null, b.value());
-    ops.ropeAppend(b.query(), b.key(), b.value(), batch, i, inverseFrequencies);
-  }
-
-  /** The rest of a layer; what it adds to the residual stream is left in delta. */
-  private void feedForward(LlamaLayer layer, LlamaBuffers b) {
-    ops.linear(b.attended(), layer.output(), null, b.delta());
-    ops.addRmsNorm(b.hidden(), b.delta(), layer.postNorm(), config.rmsNormEps(), b.normed());
-    ops.linear(b.normed(), layer.gate(), null, b.gate());
-    ops.linear(b.normed(), layer.up(), null, b.up());
-    ops.siluMul(b.gate(), b.up(), b.gate());
-    ops.linear(b.gate(), layer.down(), null, b.delta());
-  }
-
-  private LlamaBuffers onlyLastRows(LlamaBuffers b, int wanted) {
-    LlamaBuffers end = LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, wanted);
-    ops.gather(b.hidden(), lastRows, wanted, end.hidden());
-    ops.gather(b.attended(), lastRows, wanted, end.attended());
-    return end;
-  }
-
-  private LlamaBuffers buffers(int rows) {
-    if (rows > KEPT_ROWS) {
-      return LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, rows);
-    }
-    LlamaBuffers found = kept[rows];
-    if (found == null) {
-      if (widest == null) {
-        widest = LlamaBuffers.take(ops::allocate, ops.activation(), config, KEPT_ROWS);
+  private void checkTokens(int[] ids, int count) {
+    for (int i = 0; i < count; i++) {
+      if (ids[i] < 0 || ids[i] >= config.vocabSize()) {
+        throw new IndexOutOfBoundsException("id " + ids[i] + " of " + config.vocabSize());
       }
-      found = widest.first(rows);
-      kept[rows] = found;
     }
-    return found;
   }
 
-  private Tensor logits(int rows) {
-    if (rows > KEPT_ROWS) {
-      return ops.workspace().take(ops.activation(), rows, config.vocabSize());
+  /** Work of a stage that is the same for every step but for lengths and ids. */
+  private final class DecodeStep implements Runnable {
+    private int stage;
+    private @Nullable Batch batch;
+    private int @Nullable [] ids;
+    private @Nullable LlamaBuffers buffers;
+    private @Nullable Tensor scores;
+
+    void set(
+        int stageNumber,
+        Batch ofBatch,
+        int[] tokens,
+        LlamaBuffers memory,
+        @Nullable Tensor wantedScores) {
+      stage = stageNumber;
+      batch = ofBatch;
+      ids = tokens;
+      buffers = memory;
+      scores = wantedScores;
     }
-    Tensor found = keptLogits[rows];
-    if (found == null) {
-      if (widestLogits == null) {
-        widestLogits = ops.allocate(ops.activation(), KEPT_ROWS, config.vocabSize());
-      }
-      found = widestLogits.slice(0, rows);
-      keptLogits[rows] = found;
+
+    void clear() {
+      batch = null;
+      ids = null;
+      buffers = null;
+      scores = null;
     }
-    return found;
+
+    @Override
+    public void run() {
+      Llama.this.run(
+          stage,
+          Objects.requireNonNull(batch),
+          Objects.requireNonNull(ids),
+          null,
+          Objects.requireNonNull(buffers),
+          scores);
+    }
+  }
+
+  /** A stage's part of a pass. The last stage fills {@code scores}, unless nobody wants any. */
+  private void run(
+      int s,
+      Batch batch,
+      int[] ids,
+      @Nullable Tensor imageRows,
+      LlamaBuffers b,
+      @Nullable Tensor scores) {
+    LlamaStage stage = stages.get(s);
+    Ops ops = stage.ops();
+    if (s == 0) {
+      ops.embed(embedding, ids, batch.totalRows(), imageRows, b.hidden());
+    }
+    int last = stage.layers() - 1;
+    for (int i = 0; i < last; i++) {
+      stage.layer(i, batch, b);
+    }
+    if (s + 1 < stages.size()) {
+      stage.layer(last, batch, b);
+      ops.add(b.hidden(), b.delta());
+      return;
+    }
+    stage.project(last, batch, b);
+    if (scores != null) {
+      stage.attend(last, batch, b);
+      int wanted = (int) scores.rows();
+      // Nobody reads what the last layer says about the other rows.
+      LlamaBuffers end = wanted == batch.totalRows() ? b : stage.only(b, lastRows, wanted);
+      stage.feedForward(last, end);
+      ops.addRmsNorm(end.hidden(), end.delta(), norm, config.rmsNormEps(), end.normed());
+      ops.linear(end.normed(), head, null, scores);
+    }
+  }
+
+  /**
+   * Brings the residual stream from one device to the next, through host memory. {@code from} may
+   * have gone back to its workspace, but nothing has been taken there since.
+   */
+  private void carry(LlamaBuffers from, LlamaStage fromStage, LlamaBuffers to, LlamaStage toStage) {
+    MemorySegment host = crossing;
+    long bytes = (long) Float.BYTES * CHUNK * config.hiddenSize();
+    if (host == null) {
+      host = Arena.ofAuto().allocate(bytes, 64);
+      crossing = host;
+    }
+    fromStage.ops().read(from.hidden(), host);
+    toStage.ops().write(host, to.hidden());
   }
 }

@@ -15,6 +15,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Puts a model together from its files, in whichever layout they are. */
@@ -25,6 +26,7 @@ public final class ModelLoader {
   private static final String LLAMA_PREFIX = "llama_model.";
   private static final String DEMO = "/io/minigpt4/demo/";
 
+  private final List<Ops> devices;
   private final Ops ops;
   private final LoadListener listener;
 
@@ -32,7 +34,15 @@ public final class ModelLoader {
    * @param ops the device to load to
    */
   public ModelLoader(Ops ops, LoadListener listener) {
-    this.ops = ops;
+    this(List.of(ops), listener);
+  }
+
+  /**
+   * @param devices share the language model's layers; the first one has all the rest
+   */
+  public ModelLoader(List<Ops> devices, LoadListener listener) {
+    this.devices = List.copyOf(devices);
+    this.ops = devices.getFirst();
     this.listener = listener;
   }
 
@@ -155,13 +165,14 @@ public final class ModelLoader {
               + config.llama().vocabSize()
               + "; do they belong together?");
     }
+    opened.announce(devices);
     Projection projection =
         Projection.read(parts.projection, queryWidth, config.llama().hiddenSize(), ops);
     Norm visionNorm = Norm.read(new WeightReader(parts.qformer, "", ops), "ln_vision", width);
     QFormer qformer = QFormer.read(parts.qformer, config.qformer(), width, ops);
     VisionTransformer vision =
         VisionTransformer.read(parts.vision, parts.visionPrefix, config.vision(), ops);
-    Llama llama = Llama.read(parts.llama, parts.llamaPrefix, config.llama(), ops);
+    Llama llama = Llama.read(parts.llama, parts.llamaPrefix, config.llama(), devices);
     return new MiniGpt4(
         config.name(), opened.opened(), vision, visionNorm, qformer, projection, llama, tokenizer);
   }

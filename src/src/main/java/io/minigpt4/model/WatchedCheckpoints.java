@@ -2,7 +2,9 @@ package io.minigpt4.model;
 
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -21,6 +23,8 @@ final class WatchedCheckpoints {
   private final LoadListener listener;
   private final List<Checkpoint> opened = new ArrayList<>();
   private long total;
+  private long elements;
+  private boolean copied;
   private long done;
 
   WatchedCheckpoints(LoadListener listener) {
@@ -35,9 +39,28 @@ final class WatchedCheckpoints {
   Checkpoint add(Checkpoint checkpoint) {
     opened.add(checkpoint);
     for (String name : checkpoint.names()) {
-      total += Tensor.elements(checkpoint.shape(name)) * checkpoint.dtype(name).bytes();
+      long count = Tensor.elements(checkpoint.shape(name));
+      elements += count;
+      total += count * checkpoint.dtype(name).bytes();
     }
     return new Watched(checkpoint);
+  }
+
+  /**
+   * Tells devices how much is coming; each gets about as much as the others. Where they copy it,
+   * tensors are read then and not before.
+   *
+   * @throws UserException if they cannot hold so much
+   */
+  void announce(List<Ops> devices) {
+    for (Ops device : devices) {
+      copied |= device.expectWeights(elements / devices.size(), this::note);
+    }
+  }
+
+  private void note(long bytes) {
+    done += bytes;
+    listener.loaded(done, total);
   }
 
   /** The checkpoints, for the model that keeps them open. */
@@ -56,8 +79,7 @@ final class WatchedCheckpoints {
       if (segment.isMapped()) {
         segment.asSlice(from, length).load();
       }
-      done += length;
-      listener.loaded(done, total);
+      note(length);
     }
   }
 
@@ -72,7 +94,7 @@ final class WatchedCheckpoints {
     @Override
     public Tensor tensor(String name) {
       Tensor tensor = inner.tensor(name);
-      if (loaded.add(name)) {
+      if (loaded.add(name) && !copied) {
         load(tensor.segment());
       }
       return tensor;

@@ -2,13 +2,14 @@ package io.minigpt4.tensor;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
  * Keys and values of one sequence, in pages of {@link Pool#PAGE} tokens. A page holds all layers:
- * [layers][2: key, value][kvHeads][PAGE][headDim] in the pool's element type. Pages are counted by
- * reference: {@link #fork} shares all full pages and copies the last, partly filled one, which is
- * what beams and shared prefixes need.
+ * [layers][2: key, value][kvHeads][PAGE][headDim] in the pool's element type, in a part for each
+ * device that has layers. Pages are counted by reference: {@link #fork} shares all full pages and
+ * copies the last, partly filled one, which is what beams and shared prefixes need.
  *
  * <p>Not safe for use by several threads.
  */
@@ -31,9 +32,9 @@ public final class KvCache implements AutoCloseable {
     return pool;
   }
 
-  /** The page that holds token {@code position}. */
-  public Tensor page(int position) {
-    return pages.get(position / Pool.PAGE).memory;
+  /** The page that holds token {@code position}: its part on the device of layer {@code layer}. */
+  public Tensor page(int position, int layer) {
+    return pages.get(position / Pool.PAGE).parts[pool.partOfLayer[layer]];
   }
 
   /**
@@ -105,11 +106,11 @@ public final class KvCache implements AutoCloseable {
   }
 
   private static final class Page {
-    final Tensor memory;
+    final Tensor[] parts;
     int references = 1;
 
-    Page(Tensor memory) {
-      this.memory = memory;
+    Page(Tensor[] parts) {
+      this.parts = parts;
     }
   }
 
@@ -118,9 +119,11 @@ public final class KvCache implements AutoCloseable {
     /** Tokens per page. */
     public static final int PAGE = 64;
 
-    private final Ops ops;
+    private final List<Ops> devices;
     private final DType dtype;
-    private final int layers;
+    private final int[] layersOfPart;
+    private final int[] partOfLayer;
+    private final int[] placeOfLayer;
     private final int kvHeads;
     private final int headDim;
     private final ArrayDeque<Page> free = new ArrayDeque<>();
@@ -131,11 +134,32 @@ public final class KvCache implements AutoCloseable {
      * @param dtype element type of keys and values
      */
     public Pool(Ops ops, DType dtype, int layers, int kvHeads, int headDim) {
-      this.ops = ops;
+      this(List.of(ops), new int[] {layers}, dtype, kvHeads, headDim);
+    }
+
+    /**
+     * The same with the layers divided among devices.
+     *
+     * @param devices allocate and copy their parts of the pages
+     * @param layersOfDevice how many layers each has, in the order of the layers
+     */
+    public Pool(List<Ops> devices, int[] layersOfDevice, DType dtype, int kvHeads, int headDim) {
+      this.devices = List.copyOf(devices);
+      this.layersOfPart = layersOfDevice.clone();
       this.dtype = dtype;
-      this.layers = layers;
       this.kvHeads = kvHeads;
       this.headDim = headDim;
+      int layers = Arrays.stream(layersOfDevice).sum();
+      this.partOfLayer = new int[layers];
+      this.placeOfLayer = new int[layers];
+      int layer = 0;
+      for (int part = 0; part < layersOfPart.length; part++) {
+        for (int place = 0; place < layersOfPart[part]; place++) {
+          partOfLayer[layer] = part;
+          placeOfLayer[layer] = place;
+          layer++;
+        }
+      }
     }
 
     /** A new, empty sequence. */
@@ -148,7 +172,7 @@ public final class KvCache implements AutoCloseable {
     }
 
     public int layers() {
-      return layers;
+      return partOfLayer.length;
     }
 
     public int kvHeads() {
@@ -160,19 +184,24 @@ public final class KvCache implements AutoCloseable {
     }
 
     /**
-     * Offset, in elements from a page's start, of layer {@code layer}'s keys [kvHeads, PAGE,
+     * Offset, in elements from its part of a page, of layer {@code layer}'s keys [kvHeads, PAGE,
      * headDim].
      */
     public long keyOffset(int layer) {
-      return 2L * layer * kvHeads * PAGE * headDim;
+      return 2L * placeOfLayer[layer] * kvHeads * PAGE * headDim;
     }
 
     /**
-     * Offset, in elements from a page's start, of layer {@code layer}'s values [kvHeads, PAGE,
+     * Offset, in elements from its part of a page, of layer {@code layer}'s values [kvHeads, PAGE,
      * headDim].
      */
     public long valueOffset(int layer) {
-      return (2L * layer + 1) * kvHeads * PAGE * headDim;
+      return (2L * placeOfLayer[layer] + 1) * kvHeads * PAGE * headDim;
+    }
+
+    /** Which layer of its part of a page layer {@code layer} is. */
+    public int placeOfLayer(int layer) {
+      return placeOfLayer[layer];
     }
 
     /** Bytes held by all pages, in use or free. */
@@ -183,9 +212,13 @@ public final class KvCache implements AutoCloseable {
     private Page acquire() {
       Page page = free.poll();
       if (page == null) {
-        Tensor memory = ops.allocate(dtype, layers, 2, kvHeads, (long) PAGE * headDim);
-        allocated += memory.segment().byteSize();
-        return new Page(memory);
+        Tensor[] parts = new Tensor[layersOfPart.length];
+        for (int i = 0; i < parts.length; i++) {
+          parts[i] =
+              devices.get(i).allocate(dtype, layersOfPart[i], 2, kvHeads, (long) PAGE * headDim);
+          allocated += parts[i].segment().byteSize();
+        }
+        return new Page(parts);
       }
       page.references = 1;
       return page;
@@ -193,7 +226,9 @@ public final class KvCache implements AutoCloseable {
 
     private Page copy(Page from) {
       Page to = acquire();
-      ops.copy(from.memory, to.memory);
+      for (int i = 0; i < to.parts.length; i++) {
+        devices.get(i).copy(from.parts[i], to.parts[i]);
+      }
       return to;
     }
 

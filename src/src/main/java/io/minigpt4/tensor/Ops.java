@@ -1,6 +1,7 @@
 package io.minigpt4.tensor;
 
 import java.lang.foreign.MemorySegment;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -34,6 +35,19 @@ public interface Ops extends AutoCloseable {
    * or not; the caller keeps the memory alive as long as the model.
    */
   Tensor load(Tensor host);
+
+  /**
+   * Says how large the weights are that {@link #load} will be given, before the first of them.
+   *
+   * @param elements of all of them together
+   * @param progress hears, while they are copied, of each how many bytes of host memory it took
+   * @return whether {@link #load} copies; false where weights are used as they lie, and nothing
+   *     will be heard
+   * @throws UserException if the device cannot hold so much
+   */
+  default boolean expectWeights(long elements, LongConsumer progress) {
+    return false;
+  }
 
   /** Copies elements; same type and count, both dense. */
   void copy(Tensor from, Tensor to);
@@ -164,6 +178,28 @@ public interface Ops extends AutoCloseable {
    */
   default GradOps gradients() {
     throw new UserException("there is no training on " + device() + "; use --device cpu");
+  }
+
+  // ---- repetition
+
+  /**
+   * Runs calls that will be run again and again with the same tensors. A device may record them
+   * once and replay what it recorded, so that the host has next to nothing to do for a step.
+   *
+   * @param key stands for the calls: with the same key they must be the same calls with the same
+   *     arguments, but for lengths and pages in {@code batch} and the numbers in {@code ids}
+   * @param batch the only one that the calls use, one row for each sequence
+   * @param ids the only ids that the calls use; checked by the caller, as a replay cannot
+   * @param layer one that the calls are about: they use the same part of the pages
+   * @param calls no {@link #read}, {@link #write} or {@link #gather} among them, no negative ids
+   */
+  default void replay(Object key, Batch batch, int[] ids, int layer, Runnable calls) {
+    calls.run();
+  }
+
+  /** Why the device cannot compute any more, after an exception; null if it still can. */
+  default @Nullable String failure() {
+    return null;
   }
 
   /** Releases all memory and threads. */

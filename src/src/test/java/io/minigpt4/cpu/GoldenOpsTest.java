@@ -209,7 +209,7 @@ class GoldenOpsTest {
       Tensor keys = like(k);
       for (int i = 0; i < positions.length; i++) {
         int position = batch.past(i);
-        Tensor page = batch.cache(i).page(position);
+        Tensor page = batch.cache(i).page(position, 0);
         for (int h = 0; h < kvHeads; h++) {
           long place = ((long) h * KvCache.Pool.PAGE + position % KvCache.Pool.PAGE) * headDim;
           long to = keys.address() + 4L * (i * kvHeads + h) * headDim;

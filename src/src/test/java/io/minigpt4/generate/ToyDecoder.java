@@ -110,7 +110,7 @@ final class ToyDecoder implements Decoder {
 
   private static void set(KvCache cache, int position, int id) {
     cache
-        .page(position)
+        .page(position, 0)
         .segment()
         .setAtIndex(ValueLayout.JAVA_FLOAT, position % KvCache.Pool.PAGE, id);
   }
@@ -118,7 +118,7 @@ final class ToyDecoder implements Decoder {
   private static int get(KvCache cache, int position) {
     return (int)
         cache
-            .page(position)
+            .page(position, 0)
             .segment()
             .getAtIndex(ValueLayout.JAVA_FLOAT, position % KvCache.Pool.PAGE);
   }

@@ -136,6 +136,37 @@ class LlamaGoldenTest {
     }
   }
 
+  @Test
+  void layersDividedAmongDevices() {
+    int[] ids = IntStream.range(0, 70).map(i -> i * 7 % 131).toArray();
+    try (Checkpoint weights = Checkpoints.open(Goldens.path("tiny/llama_linear_rope_tied"));
+        CpuOps second = CpuOps.create(1)) {
+      LlamaConfig config = LlamaConfig.read(Goldens.path("tiny/llama_linear_rope_tied"));
+      Llama whole = Llama.read(weights, "", config, ops);
+      // More devices than layers: the last has nothing to do.
+      Llama divided = Llama.read(weights, "", config, List.of(ops, second, ops));
+      KvCache cache = whole.newCache();
+      KvCache parts = divided.newCache();
+      Batch batch = new Batch(1);
+      for (int[] rows : new int[][] {ids, {3}, {5}}) {
+        batch.clear();
+        batch.add(cache, rows.length);
+        float[] expected = logits(whole, batch, null, rows);
+        batch.clear();
+        batch.add(parts, rows.length);
+        Goldens.assertNear("divided", logits(divided, batch, null, rows), expected, 1e-5);
+      }
+      KvCache fork = parts.fork();
+      batch.clear();
+      batch.add(cache, 1);
+      float[] expected = logits(whole, batch, null, 9);
+      batch.clear();
+      batch.add(fork, 1);
+      Goldens.assertNear("a fork", logits(divided, batch, null, 9), expected, 1e-5);
+      assertThat(second.workspace().mark()).isZero();
+    }
+  }
+
   /** Runs a prefill and compares what the spy saw: all rows, or the last one only. */
   private static void prefill(
       OpsSpy spy,

@@ -1,0 +1,718 @@
+package io.minigpt4.cuda;
+
+import io.minigpt4.kernels.Conversions;
+import io.minigpt4.kernels.DecodeAttention;
+import io.minigpt4.kernels.Element;
+import io.minigpt4.kernels.Elementwise;
+import io.minigpt4.kernels.Embedding;
+import io.minigpt4.kernels.FullAttention;
+import io.minigpt4.kernels.Gemv;
+import io.minigpt4.kernels.KernelLibrary;
+import io.minigpt4.kernels.Norms;
+import io.minigpt4.kernels.Patches;
+import io.minigpt4.kernels.PrefillAttention;
+import io.minigpt4.kernels.RopeAppend;
+import io.minigpt4.nativelib.CudaDriver;
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.BumpWorkspace;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.OpsArguments;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+import io.minigpt4.tensor.Workspace;
+import java.lang.foreign.MemorySegment;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * {@link Ops} on an NVIDIA GPU: float16 activations, float32 arithmetic. Matrix products are
+ * cuBLASLt's, the rest our kernels. All goes through one stream, so that calls are ordered; only
+ * {@link #read} waits.
+ *
+ * <p>Matrices are kept in float16, whatever type they are loaded from; vectors (biases, norms) as
+ * they are.
+ */
+public final class CudaOps implements Ops {
+  private static final Element HALF = Element.F16;
+
+  /** Work that is done for a sequence of this length at least decides how decoding is divided. */
+  private static final int PLANNED_LENGTH = 2048;
+
+  /** What activations, pages and the libraries take beside the weights, at the least. */
+  private static final long OVERHEAD = 512L << 20;
+
+  private final CudaDevice device;
+  private final int multiprocessors;
+  private final BumpWorkspace workspace;
+  private final Staging staging;
+  private final StepInputs inputs;
+  private final Products products;
+  private final Graphs graphs;
+  private final OpsArguments arguments = new OpsArguments(DType.F16);
+  private final Norms norms;
+  private final Gemv gemv;
+  private final Elementwise elementwise;
+  private final Embedding embedding;
+  private final Conversions conversions;
+  private final Patches patches;
+  private final RopeAppend rope;
+  private final FullAttention attention;
+  private final PrefillAttention prefill;
+  private final DecodeAttention decode;
+  private MemorySegment decodeScratch;
+  private MemorySegment decodeCounters;
+  private boolean replaying;
+  private @Nullable LongConsumer progress;
+
+  private CudaOps(CudaDevice device) {
+    this.device = device;
+    device.enter();
+    this.multiprocessors = device.attribute(CudaDriver.MULTIPROCESSOR_COUNT);
+    this.workspace = new BumpWorkspace(device::allocate);
+    this.staging = new Staging(device);
+    this.inputs = new StepInputs(device);
+    this.products = new Products(device);
+    this.graphs = new Graphs(device, inputs);
+    KernelLibrary library = device.kernels();
+    this.norms = new Norms(library);
+    this.gemv = new Gemv(library);
+    this.elementwise = new Elementwise(library);
+    this.embedding = new Embedding(library);
+    this.conversions = new Conversions(library);
+    this.patches = new Patches(library);
+    this.rope = new RopeAppend(library);
+    this.attention = new FullAttention(library);
+    this.prefill = new PrefillAttention(library);
+    this.decode = new DecodeAttention(library);
+    this.decodeScratch = device.allocate(0);
+    this.decodeCounters = device.allocate(0);
+  }
+
+  /**
+   * Opens a device for computing.
+   *
+   * @throws UserException if it cannot be used
+   */
+  public static CudaOps open(CudaLibraries libraries, int ordinal) {
+    CudaDevice device = CudaDevice.open(libraries, ordinal);
+    try {
+      return new CudaOps(device);
+    } catch (RuntimeException e) {
+      device.close();
+      throw e;
+    }
+  }
+
+  @Override
+  public String device() {
+    return device.description();
+  }
+
+  @Override
+  public DType activation() {
+    return DType.F16;
+  }
+
+  @Override
+  public Workspace workspace() {
+    device.enter();
+    return workspace;
+  }
+
+  /** How many steps are captured as graphs. */
+  public int capturedSteps() {
+    return graphs.size();
+  }
+
+  @Override
+  public @Nullable String failure() {
+    return device.failure();
+  }
+
+  private long stream() {
+    return device.stream();
+  }
+
+  /** The address of a tensor that this device may use. */
+  private long address(Tensor tensor) {
+    if (!device.owns(tensor.segment())) {
+      throw new IllegalArgumentException(
+          tensor + " is not in the memory of " + device.description() + ", or was released");
+    }
+    return tensor.address();
+  }
+
+  private static Element element(Tensor tensor) {
+    return switch (tensor.dtype()) {
+      case F32 -> Element.F32;
+      case F16 -> Element.F16;
+      case BF16 -> Element.BF16;
+      default -> throw new IllegalArgumentException("kernels take no " + tensor);
+    };
+  }
+
+  // ---- memory
+
+  @Override
+  public Tensor allocate(DType dtype, long... shape) {
+    long bytes = Math.multiplyExact(Tensor.elements(shape), dtype.bytes());
+    return Tensor.of(dtype, device.allocate(bytes), shape);
+  }
+
+  @Override
+  public boolean expectWeights(long elements, LongConsumer listener) {
+    long bytes = elements * DType.F16.bytes();
+    CudaDriver.MemoryInfo memory = device.memory();
+    if (bytes + OVERHEAD > memory.free()) {
+      throw new UserException(
+          String.format(
+              "the weights need %s and the work beside them about %s, but %s has %s free of %s;"
+                  + " end other programs that use it (nvidia-smi lists them), split the model over"
+                  + " several GPUs as in --device cuda:0,1, or use --device cpu"
+                  + " (in int8 the weights would take %s, in int4 %s, which GPUs do not run yet)",
+              Sizes.text(bytes),
+              Sizes.text(OVERHEAD),
+              device.description(),
+              Sizes.text(memory.free()),
+              Sizes.text(memory.total()),
+              Sizes.text(elements),
+              Sizes.text(elements * 9 / 16)));
+    }
+    progress = listener;
+    return true;
+  }
+
+  @Override
+  public Tensor load(Tensor host) {
+    OpsArguments.dense(host, "a weight");
+    device.enter();
+    boolean matrix = host.rank() > 1 && host.dtype() != DType.F16;
+    Tensor weight = allocate(matrix ? DType.F16 : host.dtype(), host.shape());
+    if (!matrix) {
+      staging.upload(host.segment(), weight.address());
+    } else if (!staging.convert(
+        host.segment(), host.dtype(), DType.F16, host.elements(), weight.address())) {
+      throw new UserException(
+          "a weight "
+              + host
+              + " has values beyond float16's 65504, in which GPUs compute here;"
+              + " use --device cpu");
+    }
+    if (progress != null) {
+      progress.accept(host.segment().byteSize());
+    }
+    return weight;
+  }
+
+  @Override
+  public void copy(Tensor from, Tensor to) {
+    OpsArguments.copy(from, to);
+    long source = address(from);
+    long target = address(to);
+    long bytes = from.elements() * from.dtype().bytes();
+    device.enter();
+    if (bytes > 0) {
+      device.libraries().driver().copyOnDevice(target, source, bytes, stream());
+    }
+  }
+
+  @Override
+  public void write(MemorySegment from, Tensor to) {
+    OpsArguments.convert(to, from);
+    long target = address(to);
+    device.enter();
+    staging.convert(from, DType.F32, to.dtype(), to.elements(), target);
+  }
+
+  @Override
+  public void read(Tensor from, MemorySegment to) {
+    OpsArguments.convert(from, to);
+    long source = address(from);
+    device.enter();
+    staging.read(source, from.dtype(), from.elements(), to);
+  }
+
+  // ---- linear layers
+
+  @Override
+  public void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
+    arguments.linear(x, weight, bias, out);
+    product(x, weight, bias, Gemv.Activation.NONE, out);
+  }
+
+  @Override
+  public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor out) {
+    arguments.linear(x, weight, bias, out);
+    product(x, weight, bias, Gemv.Activation.GELU, out);
+  }
+
+  private void product(
+      Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
+    device.enter();
+    if (out.elements() == 0) {
+      return;
+    }
+    long mark = workspace.mark();
+    Tensor halves = weight;
+    if (weight.dtype() != DType.F16) {
+      // Only weights that were made by write and not by load.
+      halves = workspace.take(DType.F16, weight.rows(), weight.width());
+      cast(weight, halves);
+    }
+    int rows = Math.toIntExact(x.rows());
+    int depth = Math.toIntExact(x.width());
+    if (Gemv.accepts(HALF, address(x), x.rowStride(), rows, address(halves), depth)) {
+      gemv.launch(
+          stream(),
+          HALF,
+          address(x),
+          x.rowStride(),
+          rows,
+          address(halves),
+          Math.toIntExact(out.width()),
+          depth,
+          bias == null ? 0 : address(bias),
+          bias == null ? HALF : element(bias),
+          activation,
+          address(out),
+          element(out),
+          out.rowStride());
+    } else {
+      largeProduct(x, halves, bias, activation, out);
+    }
+    workspace.release(mark);
+  }
+
+  /** Where cuBLASLt's epilogue does not take the bias or the exact GELU, a kernel comes after. */
+  private void largeProduct(
+      Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
+    long inEpilogue =
+        bias != null
+                && activation == Gemv.Activation.NONE
+                && bias.dtype() == DType.F16
+                && out.dtype() == DType.F16
+            ? address(bias)
+            : 0;
+    products.multiply(
+        address(x),
+        x.rowStride(),
+        address(weight),
+        inEpilogue,
+        address(out),
+        out.rowStride(),
+        out.dtype(),
+        x.rows(),
+        weight.rows(),
+        x.width());
+    if (bias == null || inEpilogue != 0) {
+      return;
+    }
+    Element type = element(out);
+    long to = address(out);
+    long biasAt = address(bias);
+    int width = Math.toIntExact(out.width());
+    if (activation == Gemv.Activation.GELU) {
+      elementwise.biasGelu(
+          stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
+    } else {
+      elementwise.bias(
+          stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
+    }
+  }
+
+  private void cast(Tensor from, Tensor to) {
+    conversions.cast(
+        stream(),
+        element(from),
+        address(from),
+        from.rowStride(),
+        element(to),
+        address(to),
+        to.rowStride(),
+        from.rows(),
+        from.width());
+  }
+
+  // ---- norms
+
+  @Override
+  public void layerNorm(Tensor x, Tensor weight, Tensor bias, float eps, Tensor out) {
+    arguments.norm(x, null, weight, bias, out);
+    device.enter();
+    norms.layerNorm(
+        stream(),
+        HALF,
+        dense(x),
+        address(weight),
+        element(weight),
+        address(bias),
+        element(bias),
+        eps,
+        dense(out),
+        x.rows(),
+        Math.toIntExact(x.width()));
+  }
+
+  @Override
+  public void addLayerNorm(
+      Tensor x, Tensor delta, Tensor weight, Tensor bias, float eps, Tensor out) {
+    arguments.norm(x, delta, weight, bias, out);
+    device.enter();
+    norms.addLayerNorm(
+        stream(),
+        HALF,
+        dense(x),
+        dense(delta),
+        address(weight),
+        element(weight),
+        address(bias),
+        element(bias),
+        eps,
+        dense(out),
+        x.rows(),
+        Math.toIntExact(x.width()));
+  }
+
+  @Override
+  public void rmsNorm(Tensor x, Tensor weight, float eps, Tensor out) {
+    arguments.norm(x, null, weight, null, out);
+    device.enter();
+    norms.rmsNorm(
+        stream(),
+        HALF,
+        dense(x),
+        address(weight),
+        element(weight),
+        eps,
+        dense(out),
+        x.rows(),
+        Math.toIntExact(x.width()));
+  }
+
+  @Override
+  public void addRmsNorm(Tensor x, Tensor delta, Tensor weight, float eps, Tensor out) {
+    arguments.norm(x, delta, weight, null, out);
+    device.enter();
+    norms.addRmsNorm(
+        stream(),
+        HALF,
+        dense(x),
+        dense(delta),
+        address(weight),
+        element(weight),
+        eps,
+        dense(out),
+        x.rows(),
+        Math.toIntExact(x.width()));
+  }
+
+  private long dense(Tensor tensor) {
+    OpsArguments.dense(tensor, "a normed tensor");
+    return address(tensor);
+  }
+
+  // ---- element-wise
+
+  @Override
+  public void add(Tensor x, Tensor delta) {
+    OpsArguments.dense(x, "x");
+    OpsArguments.dense(delta, "delta");
+    arguments.sameRows(x, delta, "delta");
+    device.enter();
+    elementwise.add(stream(), HALF, address(x), address(delta), x.elements());
+  }
+
+  @Override
+  public void siluMul(Tensor gate, Tensor up, Tensor out) {
+    arguments.sameRows(gate, up, "up");
+    arguments.sameRows(gate, out, "out");
+    device.enter();
+    elementwise.siluMul(
+        stream(),
+        HALF,
+        address(gate),
+        gate.rowStride(),
+        address(up),
+        up.rowStride(),
+        address(out),
+        out.rowStride(),
+        gate.rows(),
+        Math.toIntExact(gate.width()));
+  }
+
+  // ---- attention
+
+  @Override
+  public void attention(
+      Tensor q, Tensor k, Tensor v, int batch, int heads, float scale, Tensor out) {
+    arguments.attention(q, k, v, batch, heads, out);
+    device.enter();
+    attention.launch(
+        stream(),
+        HALF,
+        address(q),
+        q.rowStride(),
+        address(k),
+        k.rowStride(),
+        address(v),
+        v.rowStride(),
+        address(out),
+        out.rowStride(),
+        batch,
+        heads,
+        Math.toIntExact(q.width() / heads),
+        Math.toIntExact(q.rows() / batch),
+        Math.toIntExact(k.rows() / batch),
+        scale);
+  }
+
+  @Override
+  public void ropeAppend(
+      Tensor q, Tensor k, Tensor v, Batch batch, int layer, Tensor inverseFrequencies) {
+    if (batch.size() == 0) {
+      return;
+    }
+    KvCache.Pool pool = arguments.pool(batch, q, layer);
+    arguments.ropeAppend(q, k, v, pool, inverseFrequencies);
+    device.enter();
+    stage(batch, layer);
+    rope.launch(
+        stream(),
+        HALF,
+        address(q),
+        q.rowStride(),
+        address(k),
+        k.rowStride(),
+        address(v),
+        v.rowStride(),
+        q.rows(),
+        inputs.sequences(),
+        batch.size(),
+        inputs.pages(),
+        pool.placeOfLayer(layer),
+        address(inverseFrequencies),
+        (int) (q.width() / pool.headDim()),
+        pool.kvHeads(),
+        pool.headDim());
+  }
+
+  /** Brings a batch to the device, unless it is there. */
+  private void stage(Batch batch, int layer) {
+    if (!replaying) {
+      inputs.batch(batch, layer);
+      inputs.send();
+    }
+  }
+
+  @Override
+  public void causalAttention(Tensor q, Batch batch, int layer, Tensor out) {
+    if (batch.size() == 0) {
+      return;
+    }
+    KvCache.Pool pool = arguments.pool(batch, q, layer);
+    arguments.sameRows(q, out, "out");
+    device.enter();
+    stage(batch, layer);
+    int heads = (int) (q.width() / pool.headDim());
+    int mostRows = 0;
+    int single = 0;
+    for (int i = 0; i < batch.size(); i++) {
+      mostRows = Math.max(mostRows, batch.rows(i));
+      single += batch.rows(i) == 1 ? 1 : 0;
+    }
+    if (single > 0) {
+      attendSingleRows(q, batch.size(), pool, layer, heads, out);
+    }
+    if (mostRows > 1) {
+      prefill.launch(
+          stream(),
+          HALF,
+          address(q),
+          q.rowStride(),
+          address(out),
+          out.rowStride(),
+          inputs.sequences(),
+          batch.size(),
+          inputs.pages(),
+          pool.placeOfLayer(layer),
+          heads,
+          pool.kvHeads(),
+          pool.headDim(),
+          mostRows,
+          2);
+    }
+  }
+
+  private void attendSingleRows(
+      Tensor q, int count, KvCache.Pool pool, int layer, int heads, Tensor out) {
+    int splits =
+        DecodeAttention.splits(count, heads, pool.kvHeads(), PLANNED_LENGTH, multiprocessors);
+    long scratch = DecodeAttention.workspaceBytes(count, heads, pool.headDim(), splits);
+    if (scratch > decodeScratch.byteSize()) {
+      decodeScratch = replaced(decodeScratch, scratch);
+    }
+    long counters = DecodeAttention.counterBytes(count, heads);
+    if (counters > decodeCounters.byteSize()) {
+      decodeCounters = replaced(decodeCounters, counters);
+      device.libraries().driver().fill(decodeCounters.address(), (byte) 0, counters, stream());
+    }
+    decode.launch(
+        stream(),
+        HALF,
+        address(q),
+        q.rowStride(),
+        address(out),
+        out.rowStride(),
+        inputs.sequences(),
+        count,
+        inputs.pages(),
+        pool.placeOfLayer(layer),
+        heads,
+        pool.kvHeads(),
+        pool.headDim(),
+        splits,
+        decodeScratch.address(),
+        decodeCounters.address());
+  }
+
+  /** Larger memory in place of some; captured steps that know the old address are forgotten. */
+  private MemorySegment replaced(MemorySegment old, long bytes) {
+    device.synchronize();
+    device.free(old);
+    graphs.clear();
+    return device.allocate(bytes);
+  }
+
+  // ---- inputs
+
+  @Override
+  public void embed(Tensor table, int[] ids, int count, @Nullable Tensor imageRows, Tensor out) {
+    arguments.embed(table, ids, count, imageRows, out);
+    OpsArguments.dense(out, "out");
+    long images = 0;
+    if (imageRows != null) {
+      OpsArguments.dense(imageRows, "imageRows");
+      images = address(imageRows);
+    }
+    device.enter();
+    if (!replaying) {
+      inputs.ids(ids, count);
+      inputs.send();
+    }
+    embedding.embed(
+        stream(),
+        HALF,
+        address(table),
+        element(table),
+        Math.toIntExact(table.rows()),
+        inputs.ids(),
+        count,
+        images,
+        imageRows == null ? 0 : Math.toIntExact(imageRows.rows()),
+        address(out),
+        Math.toIntExact(out.width()));
+  }
+
+  @Override
+  public void patchEmbed(
+      Tensor pixels, Tensor weight, Tensor bias, Tensor cls, Tensor position, Tensor out) {
+    arguments.patchEmbed(pixels, weight, bias, cls, position, out);
+    device.enter();
+    int images = Math.toIntExact(pixels.dim(0));
+    int channels = Math.toIntExact(pixels.dim(1));
+    int size = Math.toIntExact(pixels.dim(3));
+    int patch = Math.toIntExact(weight.dim(3));
+    int width = Math.toIntExact(weight.dim(0));
+    int depth = channels * patch * patch;
+    int count = size / patch * (size / patch);
+    long mark = workspace.mark();
+    Tensor rows = workspace.take(DType.F16, (long) images * count, depth);
+    Tensor product = workspace.take(DType.F16, (long) images * count, width);
+    patches.patches(
+        stream(), HALF, address(pixels), images, channels, size, patch, rows.address(), depth);
+    product(rows, weight.reshape(width, depth), null, Gemv.Activation.NONE, product);
+    patches.positions(
+        stream(),
+        HALF,
+        product.address(),
+        (long) count * width,
+        count,
+        address(bias),
+        element(bias),
+        address(cls),
+        element(cls),
+        address(position),
+        element(position),
+        address(out),
+        images,
+        width);
+    workspace.release(mark);
+  }
+
+  @Override
+  public void repeat(Tensor rows, int times, Tensor out) {
+    arguments.repeat(rows, times, out);
+    device.enter();
+    embedding.repeat(
+        stream(),
+        HALF,
+        address(rows),
+        element(rows),
+        Math.toIntExact(rows.rows()),
+        times,
+        address(out),
+        Math.toIntExact(out.width()));
+  }
+
+  @Override
+  public void gather(Tensor x, int[] indices, int count, Tensor out) {
+    OpsArguments.gather(x, indices, count, out);
+    device.enter();
+    inputs.ids(indices, count);
+    inputs.send();
+    embedding.gather(
+        stream(),
+        element(x),
+        address(x),
+        Math.toIntExact(x.rows()),
+        inputs.ids(),
+        count,
+        address(out),
+        Math.toIntExact(x.width()));
+  }
+
+  // ---- repetition
+
+  @Override
+  public void replay(Object key, Batch batch, int[] ids, int layer, Runnable calls) {
+    device.enter();
+    int before = inputs.generation();
+    inputs.reserve(batch, batch.totalRows());
+    if (inputs.generation() != before) {
+      graphs.clear();
+    }
+    inputs.ids(ids, batch.totalRows());
+    inputs.batch(batch, layer);
+    replaying = true;
+    try {
+      graphs.run(key, calls);
+    } finally {
+      replaying = false;
+    }
+    inputs.sent();
+  }
+
+  @Override
+  public void close() {
+    if (device.failure() == null) {
+      graphs.clear();
+      products.close();
+      inputs.close();
+      staging.close();
+    }
+    workspace.close();
+    device.close();
+  }
+}

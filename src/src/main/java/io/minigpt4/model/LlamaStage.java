@@ -1,0 +1,141 @@
+package io.minigpt4.model;
+
+import io.minigpt4.config.LlamaConfig;
+import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Consecutive layers of a LLaMA on one device. The first stage has the embedding before its layers,
+ * the last one the final norm and the head behind them; a model on one device is one stage.
+ */
+final class LlamaStage {
+  /** Passes of up to so many rows, one a sequence, reuse their buffers and make no garbage. */
+  static final int KEPT_ROWS = 16;
+
+  private final LlamaConfig config;
+  private final Ops ops;
+  private final int firstLayer;
+  private final LlamaLayer[] layers;
+  private final Tensor inverseFrequencies;
+  private final @Nullable LlamaBuffers[] kept = new LlamaBuffers[KEPT_ROWS + 1];
+  private final @Nullable Tensor[] keptLogits = new Tensor[KEPT_ROWS + 1];
+  private @Nullable LlamaBuffers widest;
+  private @Nullable Tensor widestLogits;
+
+  /**
+   * @param firstLayer the number of {@code layers[0]} in the model
+   */
+  LlamaStage(LlamaConfig config, Ops ops, int firstLayer, LlamaLayer[] layers) {
+    this.config = config;
+    this.ops = ops;
+    this.firstLayer = firstLayer;
+    this.layers = layers;
+    this.inverseFrequencies = inverseFrequencies(config, ops);
+  }
+
+  /**
+   * θ^(−2i/D) for i &lt; D/2 (Su et al. 2021), divided by the linear scaling factor, which is the
+   * same as dividing positions by it (Chen et al. 2023).
+   */
+  private static Tensor inverseFrequencies(LlamaConfig config, Ops ops) {
+    int half = config.headSize() / 2;
+    float[] values = new float[half];
+    for (int i = 0; i < half; i++) {
+      double exponent = 2.0 * i / config.headSize();
+      values[i] = (float) (Math.pow(config.ropeTheta(), -exponent) / config.ropeScaling());
+    }
+    return HostFloats.toDevice(values, ops, half);
+  }
+
+  Ops ops() {
+    return ops;
+  }
+
+  /** The number of this stage's first layer in the model. */
+  int firstLayer() {
+    return firstLayer;
+  }
+
+  int layers() {
+    return layers.length;
+  }
+
+  /** Runs layer {@code i} of this stage; what it adds to the residual stream is left in delta. */
+  void layer(int i, Batch batch, LlamaBuffers b) {
+    project(i, batch, b);
+    attend(i, batch, b);
+    feedForward(i, b);
+  }
+
+  /** A layer up to its stored keys and values and rotated queries. */
+  void project(int i, Batch batch, LlamaBuffers b) {
+    LlamaLayer layer = layers[i];
+    if (i == 0) {
+      ops.rmsNorm(b.hidden(), layer.inputNorm(), config.rmsNormEps(), b.normed());
+    } else {
+      ops.addRmsNorm(b.hidden(), b.delta(), layer.inputNorm(), config.rmsNormEps(), b.normed());
+    }
+    ops.linear(b.normed(), layer.query(), null, b.query());
+    ops.linear(b.normed(), layer.key(), null, b.key());
+    ops.linear(b.normed(), layer.value(), null, b.value());
+    ops.ropeAppend(b.query(), b.key(), b.value(), batch, firstLayer + i, inverseFrequencies);
+  }
+
+  void attend(int i, Batch batch, LlamaBuffers b) {
+    ops.causalAttention(b.query(), batch, firstLayer + i, b.attended());
+  }
+
+  /** The rest of a layer. */
+  void feedForward(int i, LlamaBuffers b) {
+    LlamaLayer layer = layers[i];
+    ops.linear(b.attended(), layer.output(), null, b.delta());
+    ops.addRmsNorm(b.hidden(), b.delta(), layer.postNorm(), config.rmsNormEps(), b.normed());
+    ops.linear(b.normed(), layer.gate(), null, b.gate());
+    ops.linear(b.normed(), layer.up(), null, b.up());
+    ops.siluMul(b.gate(), b.up(), b.gate());
+    ops.linear(b.gate(), layer.down(), null, b.delta());
+  }
+
+  /** The rows at {@code indices}, in new buffers, ready for {@link #feedForward}. */
+  LlamaBuffers only(LlamaBuffers b, int[] indices, int count) {
+    LlamaBuffers end = LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, count);
+    ops.gather(b.hidden(), indices, count, end.hidden());
+    ops.gather(b.attended(), indices, count, end.attended());
+    return end;
+  }
+
+  /** Activations for a pass: kept ones for few rows, else from the workspace. */
+  LlamaBuffers buffers(int rows) {
+    if (rows > KEPT_ROWS) {
+      return LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, rows);
+    }
+    LlamaBuffers found = kept[rows];
+    if (found == null) {
+      if (widest == null) {
+        widest = LlamaBuffers.take(ops::allocate, ops.activation(), config, KEPT_ROWS);
+      }
+      found = widest.first(rows);
+      kept[rows] = found;
+    }
+    return found;
+  }
+
+  /** Memory for scores, [rows, vocabSize] F32. */
+  Tensor logits(int rows) {
+    if (rows > KEPT_ROWS) {
+      return ops.workspace().take(DType.F32, rows, config.vocabSize());
+    }
+    Tensor found = keptLogits[rows];
+    if (found == null) {
+      if (widestLogits == null) {
+        widestLogits = ops.allocate(DType.F32, KEPT_ROWS, config.vocabSize());
+      }
+      found = widestLogits.slice(0, rows);
+      keptLogits[rows] = found;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,63 @@
+package io.minigpt4.chat;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.minigpt4.config.ConfigNode;
+import io.minigpt4.config.JsonFile;
+import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.cuda.CudaOps;
+import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.generate.GenerationConfig;
+import io.minigpt4.generate.GenerationListener;
+import io.minigpt4.image.Picture;
+import io.minigpt4.image.Pictures;
+import io.minigpt4.model.Goldens;
+import io.minigpt4.model.LoadListener;
+import io.minigpt4.model.MiniGpt4;
+import io.minigpt4.model.ModelLoader;
+import io.minigpt4.model.ModelSource;
+import io.minigpt4.tensor.Ops;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** The built-in model on software GPUs: it sees and says what it does on the processor. */
+class CudaDemoTest {
+  private static final GenerationConfig GREEDY =
+      GenerationConfig.builder().temperature(0).maxNewTokens(120).build();
+
+  private final ConfigNode golden = JsonFile.read(Goldens.path("demo.json"));
+  private final Picture picture = Pictures.read(Goldens.documented(golden.get("image").asText()));
+
+  private static MiniGpt4 load(List<Ops> devices) {
+    return new ModelLoader(devices, LoadListener.NONE).load(new ModelSource.BuiltIn(), null);
+  }
+
+  @Test
+  void imageRowsAndTheFirstDialogue() {
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps gpu = cuda.open(0);
+        CpuOps cpu = CpuOps.createScalar(2);
+        MiniGpt4 onGpu = load(List.of(gpu));
+        MiniGpt4 onCpu = load(List.of(cpu))) {
+      float[] expected = onCpu.encode(picture).toArray(ValueLayout.JAVA_FLOAT);
+      float[] rows = onGpu.encode(picture).toArray(ValueLayout.JAVA_FLOAT);
+      Goldens.assertNear("image rows", rows, expected, 1e-2);
+      List<String> differences = new ArrayList<>();
+      try (ChatSession session = new ChatSession(onGpu, new ImageCache(onGpu, 1))) {
+        session.addImage(picture);
+        for (ConfigNode turn : golden.get("dialogues").asList().getFirst().asList()) {
+          String question = turn.get("prompt").asText();
+          Answer answer = session.ask(question, GREEDY, GenerationListener.NONE);
+          if (!answer.text().equals(turn.get("text").asText())) {
+            differences.add(question + ": " + answer.text());
+          }
+        }
+      }
+      assertThat(differences).isEmpty();
+      assertThat(gpu.capturedSteps()).as("decode steps captured as graphs").isEqualTo(1);
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+}

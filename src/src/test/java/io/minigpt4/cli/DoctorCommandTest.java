@@ -1,0 +1,75 @@
+package io.minigpt4.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.minigpt4.cuda.CudaLibraries;
+import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.softgpu.SoftGpuOptions;
+import io.minigpt4.tensor.UserException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+
+/** What {@code doctor} says of machines with and without GPUs; the operations' own test, too. */
+class DoctorCommandTest {
+  private final StringWriter out = new StringWriter();
+  private final StringWriter err = new StringWriter();
+
+  private record Found(@Nullable SoftCuda cuda, boolean hasTrace) implements Devices.Finder {
+    @Override
+    public CudaLibraries find(@Nullable Path cudaPath) {
+      if (cuda == null) {
+        throw new UserException("no GPU can be used: libcuda.so was not found");
+      }
+      return cuda.libraries();
+    }
+  }
+
+  private int doctor(Found found, String... args) {
+    return Commands.run(new DoctorCommand(found), new PrintWriter(out), new PrintWriter(err), args);
+  }
+
+  @Test
+  void everyOperationAgreesWithTheProcessor() {
+    try (SoftCuda cuda = SoftCuda.create()) {
+      int exit = doctor(new Found(cuda, true), "--quick");
+      assertThat(out.toString())
+          .contains("compute capability 8.0", "attention, decoding", "linear and GELU")
+          .contains("checks against the CPU passed")
+          .doesNotContain("WRONG", "broken off")
+          .endsWith("passed\n");
+      assertThat(exit).isEqualTo(Commands.DONE);
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  @Test
+  void jsonOfABrokenDevice() {
+    try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2))) {
+      // The driver refuses a kernel of the first device; the second works, but is not asked for.
+      cuda.driver().fail("cuModuleLoadDataEx", 3, 218);
+      int exit = doctor(new Found(cuda, true), "--quick", "--output", "json", "--device", "cuda:0");
+      assertThat(exit).isEqualTo(Commands.FAILED);
+      assertThat(out.toString()).contains("\"broken_off\":\"", "CUDA_ERROR_INVALID_PTX");
+      assertThat(out.toString()).endsWith("\"passed\":false}\n").startsWith("{\"machine\":{");
+      assertThat(out.toString().lines()).hasSize(1);
+    }
+  }
+
+  @Test
+  void aMachineWithoutAGpuIsHealthy() {
+    assertThat(doctor(new Found(null, false))).isEqualTo(Commands.DONE);
+    assertThat(out.toString())
+        .contains("Java        ", "CPU         cpu, ", "GPU         none: no GPU can be used");
+  }
+
+  @Test
+  void aGpuThatIsAskedForMustWork() {
+    assertThat(doctor(new Found(null, false), "--device", "cuda")).isEqualTo(Commands.FAILED);
+    assertThat(doctor(new Found(null, true))).isEqualTo(Commands.FAILED);
+    assertThat(doctor(new Found(null, false), "--device", "gpu")).isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString()).contains("unknown device 'gpu'");
+  }
+}
