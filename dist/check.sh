@@ -32,5 +32,6 @@ expect() { # TEXT COMMAND...: the command succeeds and prints the text
 
 expect "minigpt4 " ./started --version
 expect "yellow circle" ./started chat "$home/docs/images/scene.png" -p "Describe this image in detail."
+expect "passed" ./started doctor --device cpu
 expect "minigpt4-bench " "$home/minigpt4-bench" --version
 expect "linear F32 16" "$home/minigpt4-bench" kernels --only "linear F32 16 " --rounds 1 --threads 1

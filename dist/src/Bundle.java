@@ -76,6 +76,8 @@ public final class Bundle {
     copy("dist/minigpt4-bench", "minigpt4-bench");
     copy("dist/BUNDLE.md", "README.md");
     copy("docs/images/scene.png", "docs/images/scene.png");
+    copy("bench/gpu-check.sh", "gpu-check.sh");
+    copy("bench/peers/gpu_torch.py", "peers/gpu_torch.py");
     setTimes();
     archiveClasses();
     setTimes();

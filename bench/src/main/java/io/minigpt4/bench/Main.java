@@ -14,7 +14,13 @@ import picocli.CommandLine.Spec;
     description = "Measures the engine on this machine.",
     synopsisSubcommandLabel = "BENCHMARK",
     mixinStandardHelpOptions = true,
-    subcommands = {KernelsBench.class, LlmBench.class, VisionBench.class, HelpCommand.class})
+    subcommands = {
+      KernelsBench.class,
+      LlmBench.class,
+      VisionBench.class,
+      CompareCommand.class,
+      HelpCommand.class
+    })
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
 

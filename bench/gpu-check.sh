@@ -1,0 +1,206 @@
+#!/bin/sh
+# Checks the engine on a machine with an NVIDIA GPU, and measures it beside PyTorch where that is:
+#
+#   gpu-check.sh [FOLDER]        FOLDER gets the report; gpu-report if none is named
+#
+# Runs from the unpacked bundle or from bench/ of a checkout that is built. Takes less than nine minutes:
+# each part has a limit. A part that cannot run is reported as missing, and the exit code is 1 unless all
+# parts ran and passed. DEVICE=cuda:1 chooses a GPU, PYTHON the Python with PyTorch.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+report=${1:-gpu-report}
+device=${DEVICE:-cuda}
+python=${PYTHON:-python3}
+limit=520
+start=$(date +%s)
+
+if [ -x "$here/runtime/bin/java" ]; then
+  root=$here
+  peers=$here/peers
+  bench() { "$root/minigpt4-bench" "$@"; }
+else
+  root=$(dirname "$here")
+  peers=$here/peers
+  bench() { java -jar "$here/target/minigpt4-bench.jar" "$@"; }
+fi
+engine=$root/minigpt4
+picture=$root/docs/images/scene.png
+
+mkdir -p "$report" || exit 1
+report=$(cd "$report" && pwd)
+: >"$report/parts.tsv"
+
+note() { # NAME STATUS SECONDS DETAIL
+  detail=$(printf '%s' "$4" | tr '\t\n"\\' "  '/" | cut -c 1-300)
+  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$detail" >>"$report/parts.tsv"
+  printf '%-8s %-22s %4s s  %s\n' "$2" "$1" "$3" "$detail"
+}
+
+left() {
+  echo $((limit - $(date +%s) + start))
+}
+
+last_words() { # FILE: its last line that says something
+  grep -v '^ *$' "$1" 2>/dev/null | tail -n 1
+}
+
+# part NAME SECONDS COMMAND...: runs a function or program; what it prints goes to NAME.txt.
+part() {
+  name=$1
+  allowed=$2
+  shift 2
+  [ "$allowed" -le "$(left)" ] || allowed=$(left)
+  if [ "$allowed" -lt 5 ]; then
+    note "$name" missing 0 "no time left"
+    return 1
+  fi
+  begun=$(date +%s)
+  # A group of its own, so that all of it can be ended.
+  (
+    set -m
+    "$@" </dev/null >"$report/$name.txt" 2>&1 &
+    work=$!
+    (
+      sleep "$allowed"
+      kill -TERM "-$work" 2>/dev/null && sleep 5 && kill -KILL "-$work" 2>/dev/null
+    ) </dev/null >/dev/null 2>&1 &
+    guard=$!
+    wait "$work"
+    code=$?
+    kill -TERM "-$guard" 2>/dev/null
+    exit "$code"
+  ) 2>/dev/null
+  code=$?
+  took=$(($(date +%s) - begun))
+  if [ "$code" = 0 ]; then
+    note "$name" passed "$took" "$(last_words "$report/$name.txt")"
+  elif [ "$took" -ge "$allowed" ]; then
+    note "$name" failed "$took" "ended after its limit of $allowed s"
+  elif [ "$code" = 77 ]; then
+    note "$name" missing "$took" "$(last_words "$report/$name.txt")"
+  else
+    note "$name" failed "$took" "exit code $code: $(last_words "$report/$name.txt")"
+  fi
+  return "$code"
+}
+
+missing() { # REASON: ends a part that cannot run
+  echo "$1"
+  exit 77
+}
+
+gpu() {
+  command -v nvidia-smi >/dev/null || missing "no nvidia-smi: is there an NVIDIA driver?"
+  nvidia-smi || return 1
+  nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap --format=csv,noheader
+}
+
+doctor() {
+  "$engine" help doctor >/dev/null 2>&1 || missing "this build has no doctor"
+  "$engine" doctor --output json >"$report/doctor.json" || { "$engine" doctor --quick; return 1; }
+  "$engine" doctor --quick
+}
+
+# The demo model's greedy answers, on the GPU and on the processor.
+demo() {
+  for where in cpu "$device"; do
+    "$engine" chat "$picture" --device "$where" --output json --temperature 0 --max-new-tokens 80 \
+      -p "Describe this image in detail." -p "How many objects are there?" \
+      -p "Is there a red square?" >"$report/demo-$where.json" 2>"$report/demo-$where.err" ||
+      { cat "$report/demo-$where.err"; return 1; }
+    sed -n 's/.*"text":"\(.*\)","finish_reason".*/\1/p' "$report/demo-$where.json" \
+      >"$report/demo-$where.txt"
+  done
+  [ -s "$report/demo-cpu.txt" ] || { echo "the processor gave no answer"; return 1; }
+  cmp "$report/demo-cpu.txt" "$report/demo-$device.txt" || return 1
+  echo "$(wc -l <"$report/demo-cpu.txt") answers of the demo model are the same as the processor's"
+}
+
+has_cuda_bench() {
+  bench help llm 2>/dev/null | grep -q -e --device || missing "this build has no benchmarks on a GPU"
+}
+
+parity() {
+  bench help parity >/dev/null 2>&1 || missing "this build has no parity check"
+  bench parity --device "$device" --json "$report/parity.json"
+}
+
+llm() {
+  has_cuda_bench
+  bench llm --device "$device" --shape VICUNA_13B --dtype F16 --rounds 5 --tokens 64 --json "$report/llm.json"
+}
+
+vision() {
+  has_cuda_bench
+  bench vision --device "$device" --dtype F16 --rounds 5 --json "$report/vision.json"
+}
+
+vision64() {
+  has_cuda_bench
+  bench vision --device "$device" --dtype F16 --rounds 3 --batch 64 --json "$report/vision64.json"
+}
+
+kernels() {
+  has_cuda_bench
+  bench kernels --device "$device" --rounds 3 --json "$report/kernels.json"
+}
+
+jcuda() {
+  bench help jcuda >/dev/null 2>&1 || missing "this build has no JCuda peer"
+  bench jcuda --rounds 5 --json "$report/jcuda.json"
+}
+
+torch() {
+  command -v "$python" >/dev/null || missing "no $python"
+  "$python" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null ||
+    missing "$python has no PyTorch that sees a GPU"
+  "$python" "$peers/gpu_torch.py" --seconds 120 --json "$report/torch.json"
+}
+
+compare() {
+  bench help compare >/dev/null 2>&1 || missing "this build cannot compare"
+  [ -f "$report/torch.json" ] || missing "nothing to compare: PyTorch was not measured"
+  found=no
+  for ours in llm vision vision64 kernels; do
+    [ -f "$report/$ours.json" ] || continue
+    found=yes
+    echo "## $ours"
+    bench compare "$report/$ours.json" "$report/torch.json" || return 1
+  done
+  [ "$found" = yes ] || missing "nothing to compare: no benchmark of ours ran on the GPU"
+}
+
+part gpu 20 gpu
+part doctor 100 doctor
+part demo 50 demo
+part parity 80 parity
+part llm 70 llm
+part vision 30 vision
+part vision64 40 vision64
+part kernels 40 kernels
+part jcuda 30 jcuda
+part torch 200 torch
+part compare 20 compare
+
+failures=$(awk -F '\t' '$2 != "passed"' "$report/parts.tsv" | wc -l)
+awk -F '\t' 'BEGIN { print "{\"parts\": [" }
+  { printf "%s  {\"name\": \"%s\", \"status\": \"%s\", \"seconds\": %s, \"detail\": \"%s\"}", (NR > 1 ? ",\n" : ""), $1, $2, $3, $4 }
+  END { print "\n]}" }' "$report/parts.tsv" >"$report/report.json"
+{
+  echo "# GPU check"
+  echo
+  echo "$(date -u '+%Y-%m-%d %H:%M UTC'), $(uname -sm), $("$engine" --version 2>/dev/null), $(($(date +%s) - start)) s."
+  echo
+  echo "| part | result | seconds | |"
+  echo "| --- | --- | --- | --- |"
+  awk -F '\t' '{ gsub(/\|/, "/", $4); printf "| %s | %s | %s | %s |\n", $1, $2, $3, $4 }' "$report/parts.tsv"
+  for name in gpu doctor parity llm vision vision64 kernels jcuda torch compare; do
+    [ -s "$report/$name.txt" ] || continue
+    printf '\n## %s\n\n```\n' "$name"
+    tail -n 80 "$report/$name.txt"
+    echo '```'
+  done
+} >"$report/report.md"
+rm -f "$report/parts.tsv"
+echo "report: $report/report.md"
+[ "$failures" = 0 ]
