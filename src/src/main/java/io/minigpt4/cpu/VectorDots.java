@@ -12,9 +12,13 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * {@link Kernels#dots} and conversions: streaming weights from memory. Four rows of weights go
- * together: one core of today reads memory faster in four streams than in one, and the vector of x
- * is loaded once for them.
+ * {@link Kernels#dots} and conversions: streaming weights from memory.
+ *
+ * <p>A core has only so many instructions under way at once, and each that is not a load takes the
+ * place of one that would fetch a line of weights. So bandwidth is lost by the number of
+ * instructions for a line, even though the arithmetic would have time enough: a vector of x is
+ * loaded once for four rows of weights, and half-width weights are loaded as ints that hold an even
+ * and an odd element.
  */
 final class VectorDots {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
@@ -26,6 +30,13 @@ final class VectorDots {
    * Elements of each of four rows that are converted at a time, to stay in the first-level cache.
    */
   private static final int CHUNK = 1024;
+
+  /**
+   * What x is multiplied by beside float16 weights, which come as {@link VectorHalf#SCALE} times
+   * their value. Half of the exponent here and half at the end: so neither do small elements of x
+   * become subnormal, nor are sums too large below 2<sup>72</sup>.
+   */
+  private static final float HALF_SCALE = 0x1p-56f;
 
   private VectorDots() {}
 
@@ -53,21 +64,28 @@ final class VectorDots {
       long outStride,
       float[] scratch) {
     long rowBytes = wStride * type.bytes();
-    for (int j = 0; j < n; j += 4) {
-      int rows = Math.min(4, n - j);
-      long first = w + j * rowBytes;
-      if (m > 1 || type == DType.F16) {
+    if (m > 1) {
+      for (int j = 0; j < n; j += 4) {
+        int rows = Math.min(4, n - j);
+        long first = w + j * rowBytes;
         dotConverted(type, x, m, first, rowBytes, rows, k, out + 4L * j, outStride, scratch);
-      } else if (rows == 4) {
-        dotStreams(type, x, first, rowBytes, k, scratch);
+      }
+    } else if (type == DType.F16) {
+      for (int j = 0; j < n; j++) {
+        Memory.setFloat(out + 4L * j, dotHalf(x, w + j * rowBytes, k));
+      }
+    } else {
+      // Four streams, each of which goes on without a gap, as the processor's prefetcher likes it.
+      int each = n / 4;
+      for (int j = 0; j < each; j++) {
+        dotStreams(type, x, w + j * rowBytes, each * rowBytes, k, scratch);
         for (int r = 0; r < 4; r++) {
-          Memory.setFloat(out + 4L * (j + r), scratch[r]);
+          Memory.setFloat(out + 4L * (j + r * each), scratch[r]);
         }
-      } else {
-        for (int r = 0; r < rows; r++) {
-          dotStreams(type, x, first + r * rowBytes, 0, k, scratch);
-          Memory.setFloat(out + 4L * (j + r), scratch[0]);
-        }
+      }
+      for (int j = 4 * each; j < n; j++) {
+        dotStreams(type, x, w + j * rowBytes, 0, k, scratch);
+        Memory.setFloat(out + 4L * j, scratch[0]);
       }
     }
   }
@@ -158,6 +176,37 @@ final class VectorDots {
     return pairs.lanewise(AND, 0xffff0000).reinterpretAsFloats();
   }
 
+  /**
+   * Float16, one row: {@link #arrange} has put even and odd elements of x apart and scaled them.
+   * With more than one row C2 stops inlining and boxes the vectors.
+   */
+  private static float dotHalf(float[] x, long w, int k) {
+    int half = k / 2;
+    FloatVector a = FloatVector.zero(SPECIES);
+    FloatVector b = FloatVector.zero(SPECIES);
+    int bound = SPECIES.loopBound(half);
+    for (int i = 0; i < bound; i += N) {
+      IntVector pairs = loadInts(w + 4L * i);
+      FloatVector even = VectorHalf.scaled(pairs.lanewise(LSHL, 16));
+      a = even.fma(FloatVector.fromArray(SPECIES, x, i), a);
+      FloatVector odd = VectorHalf.scaled(pairs);
+      b = odd.fma(FloatVector.fromArray(SPECIES, x, half + i), b);
+    }
+    float rest = 0;
+    for (int i = bound; i < half; i++) {
+      rest += x[i] * half(w + 4L * i) + x[half + i] * half(w + 4L * i + 2);
+    }
+    if (k % 2 != 0) {
+      rest += x[k - 1] * half(w + 2L * (k - 1));
+    }
+    float sum = a.add(b).reduceLanes(ADD);
+    return sum * (1 / (HALF_SCALE * VectorHalf.SCALE)) + rest * (1 / HALF_SCALE);
+  }
+
+  private static float half(long address) {
+    return Float.float16ToFloat(Memory.getShort(address));
+  }
+
   private static float brain(long address) {
     return Float.intBitsToFloat(Memory.getShort(address) << 16);
   }
@@ -221,18 +270,22 @@ final class VectorDots {
     }
   }
 
-  /** Even elements, then odd ones, then the last of an odd number, where dots wants that. */
+  /**
+   * For one row and half-width weights even elements, then odd ones, then the last of an odd
+   * number; beside float16 all times {@link #HALF_SCALE}.
+   */
   static void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
     for (int i = 0; i < m; i++) {
       long row = x + 4L * i * xStride;
-      if (type == DType.BF16 && m == 1) {
+      if (type != DType.F32 && m == 1) {
         int half = k / 2;
+        float scale = type == DType.F16 ? HALF_SCALE : 1;
         for (int c = 0; c < half; c++) {
-          to[c] = Memory.getFloat(row + 8L * c);
-          to[half + c] = Memory.getFloat(row + 8L * c + 4);
+          to[c] = scale * Memory.getFloat(row + 8L * c);
+          to[half + c] = scale * Memory.getFloat(row + 8L * c + 4);
         }
         if (k % 2 != 0) {
-          to[k - 1] = Memory.getFloat(row + 4L * (k - 1));
+          to[k - 1] = scale * Memory.getFloat(row + 4L * (k - 1));
         }
       } else {
         toFloats(DType.F32, row, to, i * k, k);
@@ -249,10 +302,13 @@ final class VectorDots {
     }
   }
 
-  /** C2 vectorises this loop with the processor's own conversion, which the Vector API lacks. */
   private static void halfToFloats(long from, float[] to, int at, int n) {
-    for (int i = 0; i < n; i++) {
-      to[at + i] = Float.float16ToFloat(Memory.getShort(from + 2L * i));
+    int bound = SPECIES.loopBound(n);
+    for (int i = 0; i < bound; i += N) {
+      VectorHalf.load(from + 2L * i).intoArray(to, at + i);
+    }
+    for (int i = bound; i < n; i++) {
+      to[at + i] = half(from + 2L * i);
     }
   }
 

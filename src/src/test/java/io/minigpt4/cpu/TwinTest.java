@@ -261,6 +261,37 @@ class TwinTest {
     }
   }
 
+  /** Every half as a weight, once at an even and once at an odd place of a row, alone not zero. */
+  @ParameterizedTest
+  @CsvSource({"1, 64", "1, 3", "3, 32", "16, 32"})
+  void productsWithAllHalves(int m, int k) {
+    int count = 1 << 16;
+    Tensor weight = vector.allocate(DType.F16, count, k);
+    Tensor x = vector.allocate(DType.F32, m, k);
+    Tensor out = vector.allocate(DType.F32, m, count);
+    for (int place : new int[] {0, 1, k - 1}) {
+      weight.segment().fill((byte) 0);
+      x.segment().fill((byte) 0);
+      for (int i = 0; i < count; i++) {
+        Memory.setShort(weight.address() + 2L * (i * (long) k + place), (short) i);
+      }
+      for (int row = 0; row < m; row++) {
+        Memory.setFloat(x.address() + 4L * (row * (long) k + place), 1 + row);
+      }
+      vector.linear(x, weight, null, out);
+      float[] products = Floats.of(out);
+      for (int row = 0; row < m; row++) {
+        for (int i = 0; i < count; i++) {
+          float expected = (1 + row) * exactHalf(i);
+          float actual = products[row * count + i];
+          assertThat(Float.isNaN(expected) ? Float.isNaN(actual) : actual == expected)
+              .as("half %x at %d: %s, expected %s", i, place, actual, expected)
+              .isTrue();
+        }
+      }
+    }
+  }
+
   /** IEEE 754 binary16 from its definition. */
   private static float exactHalf(int bits) {
     int exponent = (bits >> 10) & 31;
