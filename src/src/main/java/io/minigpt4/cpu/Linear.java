@@ -13,15 +13,16 @@ import java.util.Arrays;
  * packed once into panels. A thread takes up to {@link #COLUMNS} rows of w (columns of out) at a
  * time and converts a block of them, {@link #DEPTH} deep, into float32 in its second-level cache;
  * the tile kernel then runs over slices of {@link #SLICE}, so that the slice of the panel stays in
- * the first level. Sums stay transposed until the end, when bias and GELU are applied to whole rows
- * of them.
+ * the first level. The slice itself comes from the third level as a rule, and takes as long as some
+ * twenty rows of w: the more rows meet it, the less that counts. Sums stay transposed until the
+ * end, when bias and GELU are applied to whole rows of them.
  *
  * <p>The product of backward passes, out = x · w with w as it lies, takes the second way for any
  * number of rows; only the conversion of a block of w differs, which is transposed on the way.
  */
 final class Linear implements Team.Task, AutoCloseable {
-  private static final int COLUMNS = 128;
-  private static final int DEPTH = 1024;
+  private static final int COLUMNS = 256;
+  private static final int DEPTH = 256;
   private static final int SLICE = 64;
   private static final int PACK_DEPTH = 256;
   private static final int BLOCK_ROWS = 768;

@@ -1,29 +1,29 @@
 package io.minigpt4.cpu;
 
 /**
- * How rows are divided into panels (see {@link Kernels}): as few as the kernels' widest panel
- * allows, all about as wide, because a narrow remainder would waste a pass over the right operand.
+ * How rows are divided into panels (see {@link Kernels}): as many as possible of the full width,
+ * for which the tile kernel is best, and a narrower one for what is left.
  */
 final class Panels {
   private int lanes;
+  private int maxVectors;
   private int vectors;
-  private int count;
 
   /** Divides {@code rows} rows, at least 1. */
   void divide(int rows, int lanes, int maxVectors) {
     this.lanes = lanes;
+    this.maxVectors = maxVectors;
     vectors = (rows + lanes - 1) / lanes;
-    count = (vectors + maxVectors - 1) / maxVectors;
   }
 
   /** Number of panels. */
   int count() {
-    return count;
+    return (vectors + maxVectors - 1) / maxVectors;
   }
 
   /** First vector of panel {@code p}; of {@link #count}, the number of vectors in all. */
   int firstVector(int p) {
-    return (int) ((long) vectors * p / count);
+    return Math.min(vectors, p * maxVectors);
   }
 
   /** Vectors in panel {@code p}. */
