@@ -30,9 +30,9 @@ import org.jspecify.annotations.Nullable;
  * <p>Not safe for use by several threads; sessions of one model must not run at the same time.
  */
 public final class ChatSession implements AutoCloseable {
-  private final MiniGpt4 model;
+  private MiniGpt4 model;
   private final ImageCache cache;
-  private final Generator generator;
+  private Generator generator;
   private final int context;
   private final List<MemorySegment> images = new ArrayList<>();
   private Conversation conversation = new Conversation(ChatTemplate.VICUNA_V0);
@@ -47,10 +47,29 @@ public final class ChatSession implements AutoCloseable {
     this.cache = cache;
     Llama llama = model.llama();
     this.context = Math.min(Generator.DEFAULT_CONTEXT, llama.config().maxPositionEmbeddings());
-    this.generator =
-        new Generator(
-            Decoder.of(llama), model.tokenizer(), ChatTemplate.VICUNA_V0, context, eosIds(model));
+    this.generator = generator(model, context);
     this.session = generator.newSession();
+  }
+
+  private static Generator generator(MiniGpt4 model, int context) {
+    return new Generator(
+        Decoder.of(model.llama()),
+        model.tokenizer(),
+        ChatTemplate.VICUNA_V0,
+        context,
+        eosIds(model));
+  }
+
+  /**
+   * Goes on with another model of the same weights, as after {@link DeviceFailedException}. What
+   * was said and shown stays; keys and values are computed anew for the next question.
+   */
+  public void resume(MiniGpt4 fresh) {
+    close();
+    model = fresh;
+    cache.use(fresh);
+    generator = generator(fresh, context);
+    session = generator.newSession();
   }
 
   /** The tokenizer's and the config's, which are the same one as a rule. */
@@ -73,9 +92,18 @@ public final class ChatSession implements AutoCloseable {
   /** Shows the model an image, which the next question is about. */
   public void addImage(Picture picture) {
     long start = System.nanoTime();
-    images.add(cache.encode(picture));
+    images.add(encoded(picture));
     conversation.addImage();
     imageNanos += System.nanoTime() - start;
+  }
+
+  private MemorySegment encoded(Picture picture) {
+    try {
+      return cache.encode(picture);
+    } catch (RuntimeException e) {
+      String failure = model.llama().failure();
+      throw failure == null ? e : new DeviceFailedException(failure, e);
+    }
   }
 
   /**
@@ -83,6 +111,7 @@ public final class ChatSession implements AutoCloseable {
    * the conversation; if there is nothing of it, or an exception ends it, the question does not.
    *
    * @throws UserException if the question does not fit the context
+   * @throws DeviceFailedException if the device is lost
    */
   public Answer ask(String question, GenerationConfig config, GenerationListener listener) {
     conversation.ask(question);
@@ -116,6 +145,9 @@ public final class ChatSession implements AutoCloseable {
       Answer answer = new Answer(question, generation, imageNanos);
       imageNanos = 0;
       return answer;
+    } catch (RuntimeException e) {
+      String failure = model.llama().failure();
+      throw failure == null ? e : new DeviceFailedException(failure, e);
     } finally {
       if (!answered) {
         conversation.retractQuestion();

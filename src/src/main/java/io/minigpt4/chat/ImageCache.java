@@ -16,7 +16,7 @@ import java.util.Map;
  * <p>Not safe for use by several threads.
  */
 public final class ImageCache {
-  private final MiniGpt4 model;
+  private MiniGpt4 model;
   private final int capacity;
   private final Map<ByteBuffer, MemorySegment> encoded = new LinkedHashMap<>(16, 0.75f, true);
 
@@ -27,6 +27,11 @@ public final class ImageCache {
   public ImageCache(MiniGpt4 model, int capacity) {
     this.model = model;
     this.capacity = capacity;
+  }
+
+  /** From now on encodes with another model of the same weights. */
+  void use(MiniGpt4 fresh) {
+    model = fresh;
   }
 
   /** Rows [rowsPerImage, hidden size] of a picture, as {@link MiniGpt4#encode(Picture)}. */

@@ -102,19 +102,25 @@ final class ChatCommand implements Callable<Integer> {
     for (Path image : images) {
       pictures.add(Pictures.read(image, options));
     }
-    try (devices;
-        MiniGpt4 model = await(loading);
-        ChatSession session = new ChatSession(model, new ImageCache(model, REMEMBERED_IMAGES))) {
+    try (LoadedModel loaded = await(loading, devices, source);
+        ChatSession session =
+            new ChatSession(loaded.model(), new ImageCache(loaded.model(), REMEMBERED_IMAGES))) {
       return typed
-          ? interactive(devices, model, session, settings, options, pictures)
-          : unattended(session, settings, options, pictures);
+          ? interactive(loaded, session, settings, options, pictures)
+          : unattended(loaded, session, settings, options, pictures);
     }
   }
 
-  private static MiniGpt4 await(FutureTask<MiniGpt4> loading) throws Exception {
+  private LoadedModel await(FutureTask<MiniGpt4> loading, Devices devices, ModelSource source)
+      throws Exception {
     try {
-      return loading.get();
+      return new LoadedModel(
+          devices,
+          loading.get(),
+          modelOptions::openDevices,
+          again -> modelOptions.load(again, source));
     } catch (ExecutionException e) {
+      devices.close();
       if (e.getCause() instanceof Error error) {
         throw error;
       }
@@ -124,7 +130,11 @@ final class ChatCommand implements Callable<Integer> {
 
   /** Questions from the command line or a pipe. */
   private int unattended(
-      ChatSession session, ChatSettings settings, PictureOptions options, List<Picture> pictures)
+      LoadedModel loaded,
+      ChatSession session,
+      ChatSettings settings,
+      PictureOptions options,
+      List<Picture> pictures)
       throws IOException {
     PrintWriter out = spec.commandLine().getOut();
     PrintWriter err = spec.commandLine().getErr();
@@ -136,7 +146,8 @@ final class ChatCommand implements Callable<Integer> {
             new Sink(err, Terminals.stderr()),
             output == Output.json,
             interrupts::stopped);
-    ChatLoop loop = new ChatLoop(session, settings, printer, options, err, !noImage);
+    ChatLoop loop =
+        new ChatLoop(session, settings, printer, options, err, !noImage, loaded::reload);
     show(loop, pictures);
     if (prompts.isEmpty()) {
       obey(new PipedLines(System.in), loop, interrupts);
@@ -162,8 +173,7 @@ final class ChatCommand implements Callable<Integer> {
   }
 
   private int interactive(
-      Devices devices,
-      MiniGpt4 model,
+      LoadedModel loaded,
       ChatSession session,
       ChatSettings settings,
       PictureOptions options,
@@ -174,11 +184,12 @@ final class ChatCommand implements Callable<Integer> {
       TurnPrinter printer =
           new TurnPrinter(
               new Sink(out, true), new Sink(out, !Terminals.areDumb()), false, chat::stopped);
-      ChatLoop loop = new ChatLoop(session, settings, printer, options, out, !noImage);
+      ChatLoop loop =
+          new ChatLoop(session, settings, printer, options, out, !noImage, loaded::reload);
       show(loop, pictures);
       out.printf(
           "%s on %s. /image FILE shows a picture, /help tells more.%n",
-          Printable.line(model.name()), devices.description());
+          Printable.line(loaded.model().name()), loaded.description());
       out.flush();
       chat.run(loop);
     }

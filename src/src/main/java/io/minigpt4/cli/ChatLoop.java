@@ -2,11 +2,13 @@ package io.minigpt4.cli;
 
 import io.minigpt4.chat.Answer;
 import io.minigpt4.chat.ChatSession;
+import io.minigpt4.chat.DeviceFailedException;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.image.Picture;
 import io.minigpt4.image.PictureOptions;
 import io.minigpt4.image.Pictures;
+import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.tensor.Suggestions;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Conversation;
@@ -22,6 +24,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /** What a line means in a chat, wherever it comes from: a question, or a command behind a slash. */
 final class ChatLoop {
@@ -47,6 +50,7 @@ final class ChatLoop {
   private final PictureOptions pictures;
   private final PrintWriter info;
   private final boolean pictureNeeded;
+  private final Supplier<MiniGpt4> reloader;
   private final List<String> images = new ArrayList<>();
 
   /** Names of all images of the conversation, in order; the saved text refers to them. */
@@ -55,6 +59,7 @@ final class ChatLoop {
   /**
    * @param info where answers to commands go
    * @param pictureNeeded whether a question before any picture is refused
+   * @param reloader loads the model anew when its device has failed
    */
   ChatLoop(
       ChatSession session,
@@ -62,13 +67,15 @@ final class ChatLoop {
       TurnPrinter printer,
       PictureOptions pictures,
       PrintWriter info,
-      boolean pictureNeeded) {
+      boolean pictureNeeded,
+      Supplier<MiniGpt4> reloader) {
     this.session = session;
     this.settings = settings;
     this.printer = printer;
     this.pictures = pictures;
     this.info = info;
     this.pictureNeeded = pictureNeeded;
+    this.reloader = reloader;
   }
 
   /**
@@ -140,27 +147,52 @@ final class ChatLoop {
   }
 
   private void answer(Function<GenerationListener, Answer> turn) {
-    Waiting waiting = printer.waiting("thinking");
     Answer answer;
     try {
-      answer = turn.apply(printer.listener(waiting));
-    } finally {
-      waiting.end();
+      answer = attempt(turn);
+    } catch (DeviceFailedException e) {
+      resume(e);
+      answer = attempt(turn);
     }
     printer.show(answer, images, settings.config());
     images.clear();
   }
 
+  private Answer attempt(Function<GenerationListener, Answer> turn) {
+    Waiting waiting = printer.waiting("thinking");
+    try {
+      return turn.apply(printer.listener(waiting));
+    } finally {
+      waiting.end();
+    }
+  }
+
+  /** Says what failed, and goes on with the conversation on a model that is loaded anew. */
+  private void resume(DeviceFailedException failure) {
+    Commands.warn(
+        info, failure.getMessage() + "; the model is loaded again, the conversation goes on");
+    session.resume(reloader.get());
+  }
+
   /** Shows the model a picture. */
   void image(String name, Picture picture) {
+    try {
+      look(name, picture);
+    } catch (DeviceFailedException e) {
+      resume(e);
+      look(name, picture);
+    }
+    images.add(name);
+    shown.add(name);
+  }
+
+  private void look(String name, Picture picture) {
     Waiting waiting = printer.waiting("looking at " + name);
     try {
       session.addImage(picture);
     } finally {
       waiting.end();
     }
-    images.add(name);
-    shown.add(name);
   }
 
   private void image(String argument) {

@@ -22,6 +22,9 @@ final class Staging {
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final short INFINITY = 0x7C00;
 
+  /** Stands for the threads that help: memory may belong to the calling thread alone. */
+  private static final Thread HELPER = new Thread(() -> {});
+
   private final CudaDevice device;
   private final CudaDriver driver;
   private final CudaStreams streams;
@@ -68,6 +71,7 @@ final class Staging {
       Buffer buffer = acquire();
       MemorySegment part = from.asSlice(at, length);
       slices(
+          part,
           length,
           1,
           (start, count) -> MemorySegment.copy(part, start, buffer.memory, start, count));
@@ -90,6 +94,7 @@ final class Staging {
       Buffer buffer = acquire();
       MemorySegment part = from.asSlice(at * source.bytes(), (long) count * source.bytes());
       slices(
+          part,
           count,
           target.bytes(),
           (start, n) -> {
@@ -111,12 +116,12 @@ final class Staging {
     void run(long start, long count);
   }
 
-  /** Divides items among threads where that pays. */
-  private static void slices(long items, int bytes, Slice work) {
+  /** Divides items of host memory among threads, where that is allowed and pays. */
+  private static void slices(MemorySegment host, long items, int bytes, Slice work) {
     int step = SLICE / bytes;
     int slices = (int) ((items + step - 1) / step);
     IntStream range = IntStream.range(0, slices);
-    (slices > 1 ? range.parallel() : range)
+    (slices > 1 && host.isAccessibleBy(HELPER) ? range.parallel() : range)
         .forEach(i -> work.run((long) i * step, Math.min(step, items - (long) i * step)));
   }
 
@@ -168,7 +173,7 @@ final class Staging {
       if (type == DType.F32) {
         MemorySegment.copy(part, 0, target, 0, part.byteSize());
       } else {
-        slices(count, 4, (start, n) -> convert(part, type, target, DType.F32, start, n));
+        slices(target, count, 4, (start, n) -> convert(part, type, target, DType.F32, start, n));
       }
     }
   }

@@ -160,6 +160,17 @@ public final class Llama {
     return stages.getFirst().ops();
   }
 
+  /** Which device cannot compute any more, and why; null if all can. */
+  public @Nullable String failure() {
+    for (LlamaStage stage : stages) {
+      String failure = stage.ops().failure();
+      if (failure != null) {
+        return stage.ops().device() + " failed: " + failure;
+      }
+    }
+    return null;
+  }
+
   /** A new, empty sequence. */
   public KvCache newCache() {
     return pool.newCache();

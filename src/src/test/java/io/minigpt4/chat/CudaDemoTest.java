@@ -1,6 +1,7 @@
 package io.minigpt4.chat;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.minigpt4.config.ConfigNode;
 import io.minigpt4.config.JsonFile;
@@ -16,6 +17,7 @@ import io.minigpt4.model.LoadListener;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
 import io.minigpt4.model.ModelSource;
+import io.minigpt4.softgpu.SoftGpuOptions;
 import io.minigpt4.tensor.Ops;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
@@ -58,6 +60,55 @@ class CudaDemoTest {
       assertThat(differences).isEmpty();
       assertThat(gpu.capturedSteps()).as("decode steps captured as graphs").isEqualTo(1);
       assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  @Test
+  void layersOnTwoDevices() {
+    GenerationConfig few = GenerationConfig.builder().temperature(0).maxNewTokens(6).build();
+    try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2));
+        CudaOps first = cuda.open(0);
+        CudaOps second = cuda.open(1);
+        MiniGpt4 divided = load(List.of(first, second));
+        ChatSession session = new ChatSession(divided, new ImageCache(divided, 1))) {
+      session.addImage(picture);
+      ConfigNode turn = golden.get("dialogues").asList().getFirst().asList().getFirst();
+      Answer answer = session.ask(turn.get("prompt").asText(), few, GenerationListener.NONE);
+      assertThat(answer.generation().ids().toIntArray())
+          .isEqualTo(
+              turn.get("token_ids").asList().stream()
+                  .limit(6)
+                  .mapToInt(id -> id.asInteger(0, Integer.MAX_VALUE))
+                  .toArray());
+      assertThat(first.capturedSteps()).isEqualTo(1);
+      assertThat(second.capturedSteps()).isEqualTo(1);
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  @Test
+  void aConversationSurvivesItsDevice() {
+    GenerationConfig few = GenerationConfig.builder().temperature(0).maxNewTokens(3).build();
+    try (SoftCuda cuda = SoftCuda.create();
+        CpuOps cpu = CpuOps.createScalar(2);
+        MiniGpt4 other = load(List.of(cpu));
+        CudaOps gpu = cuda.open(0);
+        MiniGpt4 model = load(List.of(gpu));
+        ChatSession session = new ChatSession(model, new ImageCache(model, 1))) {
+      session.addImage(picture);
+      session.ask("How many objects are there?", few, GenerationListener.NONE);
+      int said = session.messages().size();
+      // A kernel fails, and all that is asked of the device afterwards.
+      cuda.driver().fail("cuLaunchKernel", 9, 719);
+      cuda.driver().fail("cuStreamQuery", 1, 719);
+      assertThatThrownBy(() -> session.ask("Describe it.", few, GenerationListener.NONE))
+          .isInstanceOf(DeviceFailedException.class)
+          .hasMessageContaining("cuda:0")
+          .hasMessageContaining("CUDA_ERROR_LAUNCH_FAILED");
+      assertThat(session.messages()).hasSize(said);
+      session.resume(other);
+      session.ask("Describe it.", few, GenerationListener.NONE);
+      assertThat(session.messages()).hasSize(said + 2);
     }
   }
 }

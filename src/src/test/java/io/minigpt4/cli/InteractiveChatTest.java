@@ -19,6 +19,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.jline.terminal.Terminal;
 import org.jline.terminal.impl.DumbTerminal;
 import org.junit.jupiter.api.AfterAll;
@@ -72,7 +73,11 @@ class InteractiveChatTest {
               () -> chat.stopped() || stopped.getAsBoolean());
       ChatSettings settings = new ChatSettings(GREEDY);
       PictureOptions pictures = PictureOptions.DEFAULT;
-      chat.run(new ChatLoop(session, settings, printer, pictures, sink.writer(), true));
+      Supplier<MiniGpt4> none =
+          () -> {
+            throw new IllegalStateException("nothing failed");
+          };
+      chat.run(new ChatLoop(session, settings, printer, pictures, sink.writer(), true, none));
     }
     return screen.toString(StandardCharsets.UTF_8);
   }

@@ -1,0 +1,119 @@
+package io.minigpt4.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.minigpt4.softgpu.SoftGpuOptions;
+import io.minigpt4.softgpu.driver.SoftDriver;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+
+/** Devices that cannot be used say why in one line; memory comes and goes. */
+class CudaDeviceTest {
+  private static void refused(Runnable open, String... parts) {
+    assertThatThrownBy(open::run)
+        .isInstanceOf(UserException.class)
+        .hasMessageContainingAll(parts)
+        .message()
+        .doesNotContain("\n");
+  }
+
+  @Test
+  void aDriverThatIsTooOldOrSeesNothing() {
+    try (SoftDriver soft = SoftDriver.create(SoftGpuOptions.defaults())) {
+      soft.onMessage(message -> {});
+      Runnable start = () -> CudaLibraries.start(soft.driver(), "here", soft.cublasLt(), "there");
+      soft.fail("cuInit", 1, 100);
+      refused(start, "sees no GPU", "nvidia-smi", "--device cpu");
+      soft.fail("cuInit", 1, 803);
+      refused(start, "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "--device cpu");
+    }
+    assertThat(CudaLibraries.name(11040)).isEqualTo("11.4");
+  }
+
+  @Test
+  void aGpuThatIsTooOldOrNotThere() {
+    try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withCompute(7, 5))) {
+      refused(() -> cuda.open(0), "cuda:0", "compute capability 7.5", "8.0", "--device cpu");
+      refused(() -> cuda.open(3), "no device cuda:3", "only cuda:0");
+    }
+  }
+
+  @Test
+  void aGpuThatAnotherProcessKeeps() {
+    try (SoftCuda cuda = SoftCuda.create()) {
+      cuda.driver().fail("cuDevicePrimaryCtxRetain", 1, 46);
+      refused(() -> cuda.open(0), "CUDA_ERROR_DEVICE_UNAVAILABLE", "nvidia-smi");
+      cuda.driver().fail("cublasLtCreate", 1, 1);
+      refused(() -> cuda.open(0), "cuBLASLt 13.1", "software", "--cuda-path");
+    }
+  }
+
+  @Test
+  void tooLittleMemory() {
+    long memory = 900L << 20;
+    try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withMemory(memory));
+        CudaOps ops = cuda.open(0)) {
+      refused(
+          () -> ops.expectWeights(1_000_000_000L, bytes -> {}),
+          "need 2.0 GB",
+          "cuda:0",
+          "free of 943.7 MB",
+          "--device cuda:0,1",
+          "int8 the weights would take 1.0 GB",
+          "int4 562.5 MB");
+      refused(
+          () -> ops.allocate(DType.F16, 1 << 20, 1 << 10),
+          "another 2.1 GB are needed",
+          "nvidia-smi");
+      assertThat(ops.allocate(DType.F16, 1 << 20).elements()).isEqualTo(1 << 20);
+    }
+  }
+
+  @Test
+  void weightsOfAllTypesArriveAsTheyShould() {
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps ops = cuda.open(0);
+        Arena arena = Arena.ofConfined()) {
+      AtomicLong heard = new AtomicLong();
+      assertThat(ops.expectWeights(1 << 20, heard::addAndGet)).isTrue();
+      // Larger than two pinned buffers, so that they are used again.
+      long count = 9_000_001;
+      MemorySegment floats = arena.allocate(ValueLayout.JAVA_FLOAT, count);
+      for (long i = 0; i < count; i++) {
+        floats.setAtIndex(ValueLayout.JAVA_FLOAT, i, i % 1000 / 8f);
+      }
+      Tensor vector = ops.load(Tensor.of(DType.F32, floats, count));
+      Tensor matrix = ops.load(Tensor.of(DType.F32, floats, count, 1));
+      assertThat(vector.dtype()).isEqualTo(DType.F32);
+      assertThat(matrix.dtype()).isEqualTo(DType.F16);
+      assertThat(heard).hasValue(8 * count);
+      for (Tensor tensor : new Tensor[] {vector, matrix}) {
+        MemorySegment back = arena.allocate(ValueLayout.JAVA_FLOAT, count);
+        ops.read(tensor, back);
+        assertThat(floats.mismatch(back)).isEqualTo(-1);
+      }
+      floats.setAtIndex(ValueLayout.JAVA_FLOAT, 5, 70_000f);
+      refused(() -> ops.load(Tensor.of(DType.F32, floats, count, 1)), "65504", "--device cpu");
+    }
+  }
+
+  @Test
+  void refusesMemoryOfOthers() {
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps ops = cuda.open(0);
+        Arena arena = Arena.ofConfined()) {
+      Tensor mine = ops.allocate(DType.F16, 2, 8);
+      Tensor host = Tensor.of(DType.F16, arena.allocate(32, 64), 2, 8);
+      assertThatThrownBy(() -> ops.add(mine, host))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("not in the memory of cuda:0");
+    }
+  }
+}
