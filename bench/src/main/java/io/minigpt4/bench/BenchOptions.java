@@ -27,8 +27,30 @@ final class BenchOptions {
       defaultValue = "WALL")
   private Clock clock = Clock.WALL;
 
+  @Option(
+      names = "--device",
+      paramLabel = "DEVICE",
+      description = "cpu, cuda or cuda:N (default: ${DEFAULT-VALUE}).",
+      defaultValue = "cpu")
+  private String device = "cpu";
+
+  @Option(
+      names = "--cuda-path",
+      paramLabel = "FOLDER",
+      description = "Where to look first for NVIDIA's libraries.")
+  private @Nullable Path cudaPath;
+
   int threads() {
     return threads;
+  }
+
+  @Nullable Path cudaPath() {
+    return cudaPath;
+  }
+
+  /** Opens the device that was asked for. */
+  Target open() {
+    return Target.open(device, cudaPath, threads, clock);
   }
 
   int rounds() {

@@ -1,9 +1,9 @@
 package io.minigpt4.bench;
 
-import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import java.io.PrintWriter;
 import java.lang.foreign.Arena;
@@ -30,6 +30,9 @@ final class KernelsBench implements Callable<Integer> {
 
   private static final long BYTES_PER_ROUND = 256L << 20;
 
+  /** A GPU is that much faster than a thread. */
+  private static final int GPU_FACTOR = 40;
+
   @Spec private CommandSpec spec = CommandSpec.create();
   @Mixin private BenchOptions options = new BenchOptions();
 
@@ -48,25 +51,28 @@ final class KernelsBench implements Callable<Integer> {
    */
   private record Case(String name, double work, boolean streams, Runnable run) {}
 
+  private DType[] types = {DType.F32, DType.F16, DType.BF16};
   private final SplittableRandom random = new SplittableRandom(1);
   private final List<Case> cases = new ArrayList<>();
 
   @Override
   public Integer call() {
-    try (CpuOps ops = CpuOps.create(options.threads())) {
+    try (Target target = options.open()) {
+      Ops ops = target.ops();
       Report report = options.report(ops.device());
-      Probes probes = new Probes(options.threads(), options.clock());
+      types = target.isGpu() ? new DType[] {DType.F16} : types;
       products(ops);
       streams(ops);
       attention(ops);
       for (Case c : cases) {
         c.run.run();
       }
-      probes.fmaPeak();
-      probes.readBandwidth();
+      target.finish();
+      target.arithmetic();
+      target.bandwidth();
       for (int round = 0; round < options.rounds(); round++) {
         for (Case c : cases) {
-          measure(c, probes, report);
+          measure(c, target, report);
         }
       }
       PrintWriter out = spec.commandLine().getOut();
@@ -76,10 +82,11 @@ final class KernelsBench implements Callable<Integer> {
     return 0;
   }
 
-  private void measure(Case c, Probes probes, Report report) {
+  private void measure(Case c, Target target, Report report) {
     double goal = c.streams ? BYTES_PER_ROUND : FLOPS_PER_ROUND * options.threads();
+    goal *= target.isGpu() ? GPU_FACTOR : 1;
     int times = (int) Math.max(1, Math.min(10_000, goal / c.work));
-    double limit = c.streams ? probes.readBandwidth() : probes.fmaPeak();
+    double limit = c.streams ? target.bandwidth() : target.arithmetic();
     double seconds =
         options
             .clock()
@@ -88,9 +95,10 @@ final class KernelsBench implements Callable<Integer> {
                   for (int i = 0; i < times; i++) {
                     c.run.run();
                   }
+                  target.finish();
                 });
     String unit = c.streams ? "GB/s" : "GFLOP/s";
-    report.add(c.streams ? "read bandwidth" : "FMA peak", unit, limit);
+    report.add(c.streams ? target.bandwidthName() : target.arithmeticName(), unit, limit);
     report.add(c.name, unit, 1e-9 * c.work * times / seconds, limit);
   }
 
@@ -101,22 +109,22 @@ final class KernelsBench implements Callable<Integer> {
   }
 
   /** Prefill and image encoding: [M, K] × [N, K]ᵀ. */
-  private void products(CpuOps ops) {
+  private void products(Ops ops) {
     int[][] shapes = {
       {512, 512, 512}, {512, 1376, 512}, {512, 512, 1376}, {512, 2048, 2048}, {512, 5504, 2048},
       {512, 2048, 5504}, {257, 4224, 1408}, {257, 6144, 1408}, {257, 1408, 6144}, {32, 768, 768},
-      {100, 256, 256}, {16, 2048, 2048}
+      {100, 256, 256}, {16, 2048, 2048}, {512, 5120, 5120}, {512, 13824, 5120}, {512, 5120, 13824}
     };
     for (int[] s : shapes) {
-      for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
-        if (type != DType.F32 && s[1] != 2048 && s[1] != 512) {
+      for (DType type : types) {
+        if (type != types[0] && s[1] != 2048 && s[1] != 512) {
           continue;
         }
         String name = "linear %s %d × %d × %d".formatted(type, s[0], s[1], s[2]);
         if (name.contains(only)) {
-          Tensor x = filled(ops, DType.F32, s[0], s[2]);
+          Tensor x = filled(ops, ops.activation(), s[0], s[2]);
           Tensor w = filled(ops, type, s[1], s[2]);
-          Tensor out = ops.allocate(DType.F32, s[0], s[1]);
+          Tensor out = ops.allocate(ops.activation(), s[0], s[1]);
           add(name, 2.0 * s[0] * s[1] * s[2], false, () -> ops.linear(x, w, null, out));
         }
       }
@@ -124,8 +132,8 @@ final class KernelsBench implements Callable<Integer> {
   }
 
   /** Decoding: many matrices one after the other, so that no cache holds them. */
-  private void streams(CpuOps ops) {
-    for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
+  private void streams(Ops ops) {
+    for (DType type : types) {
       for (int m : new int[] {1, 4}) {
         for (int k : new int[] {512, 2048, 5504}) {
           String name = "linear %s %d × 2048 × %d, cold".formatted(type, m, k);
@@ -133,8 +141,8 @@ final class KernelsBench implements Callable<Integer> {
             long bytes = 2048L * k * type.bytes();
             int count = (int) (BYTES_PER_ROUND / bytes);
             Tensor all = filled(ops, type, count * 2048L, k);
-            Tensor x = filled(ops, DType.F32, m, k);
-            Tensor out = ops.allocate(DType.F32, m, 2048);
+            Tensor x = filled(ops, ops.activation(), m, k);
+            Tensor out = ops.allocate(ops.activation(), m, 2048);
             Tensor[] parts = new Tensor[count];
             for (int i = 0; i < count; i++) {
               parts[i] = all.slice(2048L * i, 2048L * (i + 1));
@@ -154,47 +162,55 @@ final class KernelsBench implements Callable<Integer> {
     }
   }
 
-  private void attention(CpuOps ops) {
+  private void attention(Ops ops) {
     String vit = "attention 257, 16 heads of 88";
     if (vit.contains(only)) {
-      Tensor qkv = filled(ops, DType.F32, 257, 3 * 1408);
-      Tensor out = ops.allocate(DType.F32, 257, 1408);
+      Tensor qkv = filled(ops, ops.activation(), 257, 3 * 1408);
+      Tensor out = ops.allocate(ops.activation(), 257, 1408);
       Tensor q = qkv.columns(0, 1408);
       Tensor k = qkv.columns(1408, 2816);
       Tensor v = qkv.columns(2816, 4224);
       float scale = (float) Math.pow(88, -0.5);
       add(vit, 4.0 * 257 * 257 * 1408, false, () -> ops.attention(q, k, v, 1, 16, scale, out));
     }
-    String prefill = "causal attention 512, 16 heads of 128";
-    if (prefill.contains(only)) {
-      KvCache.Pool pool = new KvCache.Pool(ops, DType.F32, 1, 16, 128);
-      Tensor q = filled(ops, DType.F32, 512, 2048);
-      Tensor k = filled(ops, DType.F32, 512, 2048);
-      Tensor out = ops.allocate(DType.F32, 512, 2048);
+    prefill(ops, 16);
+    prefill(ops, 40);
+  }
+
+  private void prefill(Ops ops, int heads) {
+    String name = "causal attention 512, %d heads of 128".formatted(heads);
+    if (name.contains(only)) {
+      int width = 128 * heads;
+      DType type = ops.activation();
+      KvCache.Pool pool = new KvCache.Pool(ops, type, 1, heads, 128);
+      Tensor q = filled(ops, type, 512, width);
+      Tensor k = filled(ops, type, 512, width);
+      Tensor out = ops.allocate(type, 512, width);
       Tensor frequencies = filled(ops, DType.F32, 64);
       Batch batch = new Batch(1);
       batch.add(pool.newCache(), 512);
       ops.ropeAppend(q, k, k, batch, 0, frequencies);
-      add(prefill, 2.0 * 512 * 512 * 2048, false, () -> ops.causalAttention(q, batch, 0, out));
+      double work = 2.0 * 512 * 512 * width;
+      add(name, work, false, () -> ops.causalAttention(q, batch, 0, out));
     }
   }
 
   /** Small normal numbers; a weight of half width is rounded. */
-  private Tensor filled(CpuOps ops, DType type, long... shape) {
+  private Tensor filled(Ops ops, DType type, long... shape) {
     Tensor tensor = ops.allocate(type, shape);
+    Tensor all = tensor.reshape(tensor.elements(), 1);
+    int block = (int) Math.min(1 << 18, tensor.elements());
+    Tensor source = all.slice(0, block);
     try (Arena arena = Arena.ofConfined()) {
-      int block = (int) Math.min(1 << 18, tensor.elements());
       MemorySegment values = arena.allocate(4L * block, 64);
       for (int i = 0; i < block; i++) {
         values.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (0.02 * random.nextGaussian()));
       }
-      Tensor source = ops.allocate(type, block);
       ops.write(values, source);
-      long bytes = source.segment().byteSize();
-      for (long at = 0; at < tensor.segment().byteSize(); at += bytes) {
-        long part = Math.min(bytes, tensor.segment().byteSize() - at);
-        MemorySegment.copy(source.segment(), 0, tensor.segment(), at, part);
-      }
+    }
+    for (long at = block; at < all.elements(); at += block) {
+      long part = Math.min(block, all.elements() - at);
+      ops.copy(source.slice(0, part), all.slice(at, at + part));
     }
     return tensor;
   }

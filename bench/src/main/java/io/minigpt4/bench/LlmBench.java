@@ -1,7 +1,6 @@
 package io.minigpt4.bench;
 
 import io.minigpt4.config.LlamaConfig;
-import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
@@ -31,7 +30,9 @@ final class LlmBench implements Callable<Integer> {
     /** 25 million weights in the layers. */
     SMALL(512, 8, 8, 1376),
     /** 809 million weights in the layers. */
-    MID(2048, 16, 16, 5504);
+    MID(2048, 16, 16, 5504),
+    /** Vicuna's 13 billion weights: 26 GB in 16 bit. */
+    VICUNA_13B(5120, 40, 40, 13824);
 
     private final int width;
     private final int layers;
@@ -85,20 +86,19 @@ final class LlmBench implements Callable<Integer> {
     for (int i = 0; i < PREFILL; i++) {
       ids[i] = random.nextInt(3, VOCABULARY);
     }
-    try (CpuOps ops = CpuOps.create(options.threads());
+    try (Target target = options.open();
         Arena arena = Arena.ofConfined()) {
-      Llama llama = Llama.random(shape.config(), dtype, 1, ops);
+      Llama llama = Llama.random(shape.config(), dtype, 1, target.ops());
       MemorySegment logits = arena.allocate(4L * VOCABULARY, 64);
-      Report report = options.report(ops.device());
+      Report report = options.report(target.ops().device());
       report.fact("model", shape + " " + dtype);
-      Probes probes = new Probes(options.threads(), options.clock());
       forward(llama, PREFILL, 1, logits);
       forward(llama, 1, tokens, logits);
-      probes.fmaPeak();
-      probes.readBandwidth();
+      target.arithmetic();
+      target.bandwidth();
       for (int round = 0; round < options.rounds(); round++) {
-        prefill(llama, logits, probes.fmaPeak(), report);
-        decode(llama, logits, probes.readBandwidth(), report);
+        prefill(llama, logits, target, report);
+        decode(llama, logits, target, report);
       }
       report.print(spec.commandLine().getOut());
       report.write(options.json());
@@ -106,20 +106,22 @@ final class LlmBench implements Callable<Integer> {
     return 0;
   }
 
-  private void prefill(Llama llama, MemorySegment logits, double peak, Report report) {
+  private void prefill(Llama llama, MemorySegment logits, Target target, Report report) {
+    double peak = target.arithmetic();
     double seconds = options.clock().seconds(() -> forward(llama, PREFILL, 1, logits));
     // Two operations a weight and token; causal attention half of a full one.
     double attention = 2.0 * shape.layers * PREFILL * PREFILL * shape.width;
     double work = 2 * (PREFILL * shape.layerWeights() + shape.headWeights()) + attention;
-    report.add("FMA peak", "GFLOP/s", peak);
+    report.add(target.arithmeticName(), "GFLOP/s", peak);
     report.add("prefill of " + PREFILL, "token/s", PREFILL / seconds);
     report.add("prefill, arithmetic", "GFLOP/s", 1e-9 * work / seconds, peak);
   }
 
-  private void decode(Llama llama, MemorySegment logits, double bandwidth, Report report) {
+  private void decode(Llama llama, MemorySegment logits, Target target, Report report) {
+    double bandwidth = target.bandwidth();
     double seconds = options.clock().seconds(() -> forward(llama, 1, tokens, logits));
     double bytes = (shape.layerWeights() + shape.headWeights()) * dtype.bytes();
-    report.add("read bandwidth", "GB/s", bandwidth);
+    report.add(target.bandwidthName(), "GB/s", bandwidth);
     report.add("decode", "token/s", tokens / seconds);
     report.add("decode, weights read", "GB/s", 1e-9 * bytes * tokens / seconds, bandwidth);
   }

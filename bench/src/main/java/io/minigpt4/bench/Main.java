@@ -18,6 +18,8 @@ import picocli.CommandLine.Spec;
       KernelsBench.class,
       LlmBench.class,
       VisionBench.class,
+      ParityCommand.class,
+      JcudaCommand.class,
       CompareCommand.class,
       HelpCommand.class
     })
