@@ -6,6 +6,7 @@ the language model spends nothing on guessing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,7 @@ PLACE_WORDS = (
     ("in the bottom left corner", "in the lower left corner", "at the bottom left", "in the bottom left"), ("at the bottom", "at the bottom", "in the bottom middle"),
     ("in the bottom right corner", "in the lower right corner", "at the bottom right", "in the bottom right"),
 )
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PLURALS = {"circle": "circles", "square": "squares", "triangle": "triangles", "star": "stars", "heart": "hearts", "cross": "crosses",
            "object": "objects"}
@@ -98,21 +100,58 @@ class Description:
         return " ".join(w for w in (self.size, self.colour, PLURALS[noun] if plural else noun) if w)
 
 
+# While an answer is being put together a mark stands where it begins to be about a cell (9 is the background) or about
+# none; Turn.of takes them out again.
+MARK, NOWHERE = 0xE000, "\ue00f"
+
+
+def mark(cell: int) -> str:
+    return chr(MARK + cell)
+
+
+def plain(marked: str) -> str:
+    """A text without its marks."""
+    return "".join(c for c in marked if not mark(0) <= c <= NOWHERE)
+
+
 @dataclass(frozen=True)
 class Turn:
-    """A question, its answer, and where known the cells that it is about (9 is the background)."""
+    """A question and its answer.
+
+    `looks` says from which character on the answer is about which cells, as far as that is known.
+    """
 
     question: str
     answer: str
-    cells: tuple[int, ...] | None = None
+    looks: tuple[tuple[int, tuple[int, ...]], ...] = ()
+
+    @staticmethod
+    def of(question: str, marked: str, cells: tuple[int, ...] | None = None) -> Turn:
+        """A turn whose answer has marks and begins with being about `cells`."""
+        looks = [] if cells is None else [(0, cells)]
+        text = ""
+        for c in marked:
+            if mark(0) <= c <= NOWHERE:
+                looks.append((len(text), () if c == NOWHERE else (ord(c) - MARK,)))
+            else:
+                text += c
+        return Turn(question, text, tuple(looks))
 
 
 def article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+def join(parts: list[str], cells: list[int], last: str = " and ") -> str:
+    """The parts as a marked list; the choice of what stands between two parts already belongs to the second."""
+    text = ""
+    for n, (part, cell) in enumerate(zip(parts, cells)):
+        text += mark(cell) + ("" if n == 0 else last if n == len(parts) - 1 else ", ") + part
+    return text + NOWHERE
+
+
+def enumerated(things: Sequence[Thing], words, last: str = " and ") -> str:
+    return join([words(o) for o in things], [o.cell for o in things], last)
 
 
 def full(o: Thing) -> str:
@@ -136,53 +175,56 @@ def there(number: int) -> str:
 
 def describe_in_detail(s: Scene) -> str:
     head = f"The picture shows {counted(len(s.objects), Description())} on a {s.background} background."
-    return f"{head} There is {join([placed(o) for o in s.objects])}."
+    return f"{head} There is {enumerated(s.objects, placed)}."
 
 
 def describe_seeing(s: Scene) -> str:
-    return f"I can see {join([placed(o) for o in s.objects])}. The background is {s.background}."
+    return f"I can see {enumerated(s.objects, placed)}.{mark(CELLS)} The background is {s.background}."
 
 
 def describe_briefly(s: Scene) -> str:
-    return f"{there(len(s.objects))} {counted(len(s.objects), Description())}: {join([full(o) for o in s.objects])}."
+    return f"{there(len(s.objects))} {counted(len(s.objects), Description())}: {enumerated(s.objects, full)}."
 
 
 def describe_by_place(s: Scene) -> str:
-    sentences = [f"{PLACES[o.cell].capitalize()} there is {full(o)}." for o in s.objects]
-    return " ".join(sentences) + f" The background is {s.background}."
+    sentences = [f"{mark(o.cell)}{PLACES[o.cell].capitalize()} there is {full(o)}. " for o in s.objects]
+    return "".join(sentences) + f"{mark(CELLS)}The background is {s.background}."
 
 
 def count(s: Scene, d: Description) -> str:
-    number = len(d.of(s))
-    return f"{there(number)} {counted(number, d)}."
-
-
-def one_of(o: Thing, d: Description) -> str:
-    """An object of several, named by what the description leaves open."""
-    words = " ".join(w for w in (None if d.size else o.size, None if d.colour else o.colour, "one" if d.shape else o.shape) if w)
-    return f"{article(words)} {PLACES[o.cell]}" if words != "one" else f"one {PLACES[o.cell]}"
+    """Counts aloud, as people do: naming an object at a time is easier than seeing a number at once."""
+    found = d.of(s)
+    if not found:
+        return f"There are no {d.words(True)}."
+    parts = [f"{ORDINALS[n]} {placed(o)}" for n, o in enumerate(found)]
+    return f"Let me count: {join(parts, [o.cell for o in found], ', ')}. {there(len(found))} {counted(len(found), d)}."
 
 
 def list_all(s: Scene, d: Description) -> str:
     found = d.of(s)
     if not found:
         return f"There is no {d.words()} in this picture."
-    return f"{there(len(found))} {counted(len(found), d)}: {join([one_of(o, d) for o in found])}."
+    return f"I see {enumerated(found, placed, ', ')}."
 
 
 def single(s: Scene, d: Description, tail) -> str:
-    """The sentence about the one object meant, or a list when it is not exactly one."""
+    """The sentence about the one object meant, or what there is when it is not exactly one."""
     found = d.of(s)
-    return f"The {d.words()} is {tail(found[0])}." if len(found) == 1 else list_all(s, d)
+    return f"The {d.words()} is {tail(found[0])}." if len(found) == 1 else not_one(s, d)
+
+
+def not_one(s: Scene, d: Description) -> str:
+    found = d.of(s)
+    if not found:
+        return f"There is no {d.words()} in this picture."
+    return f"There are several {d.words(True)}: {enumerated(found, placed, ', ')}."
 
 
 def is_there(s: Scene, d: Description) -> str:
     found = d.of(s)
     if not found:
         return f"No, there is no {d.words()} in this picture."
-    if len(found) == 1:
-        return f"Yes, there is {article(d.words())} {PLACES[found[0].cell]}."
-    return f"Yes, there are {counted(len(found), d)}."
+    return f"Yes, there is {enumerated(found, placed, ', ')}."
 
 
 def at_place(s: Scene, cell: int) -> str:
@@ -203,29 +245,33 @@ SIDES = {
 
 
 def beside(s: Scene, d: Description, side: str) -> str:
+    """Says first where the object meant is, then what lies on that side of it."""
     found = d.of(s)
     if len(found) != 1:
-        return list_all(s, d)
+        return not_one(s, d)
     others = [o for o in s.objects if SIDES[side](o, found[0])]
-    lead = side[0].upper() + side[1:]
-    return f"{lead} the {d.words()} there is {join([full(o) for o in others]) if others else 'nothing'}."
+    listed = enumerated(others, full, ", ") if others else f"{NOWHERE}nothing"
+    lead = "To the left of it" if side == "to the left of" else "To the right of it" if side == "to the right of" else f"{side.capitalize()} it"
+    return f"{mark(found[0].cell)}The {d.words()} is {PLACES[found[0].cell]}. {lead}: {listed}."
 
 
 def compare(s: Scene, d: Description, e: Description, side: str) -> str:
+    """Says where both are, then the answer that follows."""
     first, second = d.of(s), e.of(s)
     if len(first) != 1:
-        return list_all(s, d)
+        return not_one(s, d)
     if len(second) != 1:
-        return list_all(s, e)
-    right = SIDES[side](first[0], second[0])
-    return f"{'Yes' if right else 'No'}, the {d.words()} is {'' if right else 'not '}{side} the {e.words()}."
+        return not_one(s, e)
+    a, b = first[0], second[0]
+    return (f"{mark(a.cell)}The {d.words()} is {PLACES[a.cell]}{mark(b.cell)} and the {e.words()} is {PLACES[b.cell]},"
+            f"{NOWHERE} so {'yes' if SIDES[side](a, b) else 'no'}.")
 
 
 def check(s: Scene, d: Description, of, asked: str) -> str:
     """Answers whether an attribute of the object meant is the one asked for."""
     found = d.of(s)
     if len(found) != 1:
-        return list_all(s, d)
+        return not_one(s, d)
     return f"{'Yes' if of(found[0]) == asked else 'No'}, the {d.words()} is {of(found[0])}."
 
 
@@ -276,11 +322,11 @@ class Talk:
                 made.append(self.follow_up())
             else:
                 made.append(makers[int(self.rng.choice(len(makers), p=weights))](self))
-        return [Turn(roughen(t.question, self.rng), t.answer, t.cells) for t in made]
+        return [Turn(roughen(t.question, self.rng), t.answer, t.looks) for t in made]
 
     def about(self, d: Description | None, topic: str, question: str, answer: str, cells: tuple[int, ...] | None = None) -> Turn:
         self.meant = None if d is None else (d, topic)
-        return Turn(question, answer, self.cells(d) if d is not None and cells is None else cells)
+        return Turn.of(question, answer, self.cells(d) if d is not None and cells is None else cells)
 
     def cells(self, d: Description) -> tuple[int, ...]:
         return tuple(o.cell for o in d.of(self.scene))
@@ -429,25 +475,25 @@ class Talk:
         if topic != "list" and self.chance(0.3):
             return self.what_about(topic)
         if not found:
-            return Turn(self.pick(("Where is it?", "What colour is it?", "Where are they?")), f"There is no {d.words()} in this picture.", cells)
+            return Turn.of(self.pick(("Where is it?", "What colour is it?", "Where are they?")), f"There is no {d.words()} in this picture.", cells)
         if len(found) > 1:
             if self.chance(0.5):
-                return Turn(self.pick(("Where are they?", "Where are they?", "And where are they?")), f"They are here: {join(['one ' + PLACES[o.cell] for o in found])}.", cells)
+                return Turn.of(self.pick(("Where are they?", "Where are they?", "And where are they?")), f"They are here: {enumerated(found, lambda o: 'one ' + PLACES[o.cell], ', ')}.", cells)
             if d.colour is None:
-                return Turn(self.pick(("What colours are they?", "What colour are they?", "What color are they?")), f"They are {join([o.colour for o in found])}.", cells)
-            return Turn(self.pick(("How big are they?", "What size are they?")), f"They are {join([o.size for o in found])}.", cells)
+                return Turn.of(self.pick(("What colours are they?", "What colour are they?", "What color are they?")), f"They are {enumerated(found, lambda o: o.colour, ', ')}.", cells)
+            return Turn.of(self.pick(("How big are they?", "What size are they?")), f"They are {enumerated(found, lambda o: o.size, ', ')}.", cells)
         o = found[0]
         kind = self.pick(("colour", "place", "size", "shape", "check", "place"))
         if kind == "colour":
-            return Turn(self.pick(("What colour is it?", "And what colour is it?", "What color is it?", "Which colour does it have?")), f"It is {o.colour}.", cells)
+            return Turn.of(self.pick(("What colour is it?", "And what colour is it?", "What color is it?", "Which colour does it have?")), f"It is {o.colour}.", cells)
         if kind == "place":
-            return Turn(self.pick(("Where is it?", "And where is it?", "Where can I find it?", "Where exactly?")), f"It is {PLACES[o.cell]}.", cells)
+            return Turn.of(self.pick(("Where is it?", "And where is it?", "Where can I find it?", "Where exactly?")), f"It is {PLACES[o.cell]}.", cells)
         if kind == "size":
-            return Turn(self.pick(("How big is it?", "What size is it?", "Is it large or small?", "Is it big or small?")), f"It is {o.size}.", cells)
+            return Turn.of(self.pick(("How big is it?", "What size is it?", "Is it large or small?", "Is it big or small?")), f"It is {o.size}.", cells)
         if kind == "shape":
-            return Turn(self.pick(("What shape is it?", "What is it?", "What kind of object is it?")), f"It is {article(o.shape)}.", cells)
+            return Turn.of(self.pick(("What shape is it?", "What is it?", "What kind of object is it?")), f"It is {article(o.shape)}.", cells)
         asked = o.colour if self.chance(0.5) else self.pick(COLOURS)
-        return Turn(f"Is it {asked}?", f"{'Yes' if asked == o.colour else 'No'}, it is {o.colour}.", cells)
+        return Turn.of(f"Is it {asked}?", f"{'Yes' if asked == o.colour else 'No'}, it is {o.colour}.", cells)
 
     def what_about(self, topic: str) -> Turn:
         """An elliptical question that keeps the last one's topic."""
@@ -458,8 +504,8 @@ class Talk:
         return self.about(d, topic, frame.format(d.words()), single(self.scene, d, of))
 
     MENU = (
-        (whole, 1.5), (counting, 3.0), (existence, 2.5), (colour, 1.6), (size, 0.7), (shape, 0.8), (where, 2.0), (several, 0.9), (which, 0.6),
-        (place, 1.5), (relation, 1.5), (checking, 1.5), (background, 0.6), (chatter, 0.35), (strange, 1.0),
+        (whole, 1.2), (counting, 2.5), (existence, 2.5), (colour, 1.6), (size, 0.7), (shape, 0.8), (where, 2.0), (several, 0.9), (which, 0.6),
+        (place, 1.5), (relation, 2.5), (checking, 2.5), (background, 0.6), (chatter, 0.35), (strange, 1.0),
     )
 
 
@@ -494,4 +540,4 @@ def roughen(question: str, rng: np.random.Generator) -> str:
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """One of the full descriptions, as a picture's caption."""
-    return (describe_in_detail, describe_seeing, describe_by_place)[int(rng.choice(3, p=(0.5, 0.25, 0.25)))](scene)
+    return plain((describe_in_detail, describe_seeing, describe_by_place)[int(rng.choice(3, p=(0.5, 0.25, 0.25)))](scene))

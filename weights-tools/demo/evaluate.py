@@ -1,8 +1,12 @@
 """Evaluates a model folder on held-out scenes, greedily, by both renderers.
 
     python evaluate.py MODEL_FOLDER                     the PyTorch reference answers
-    python evaluate.py --export DIR                     writes images and questions.jsonl for another program
-    python evaluate.py --score ANSWERS.jsonl            scores that program's answers (image, prompt, text a line)
+    python evaluate.py --export DIR                     writes pictures, questions.jsonl and chat.txt for another program
+    python evaluate.py --score ANSWERS.jsonl            scores that program's answers (images, prompt, text a line)
+
+The engine itself answers all questions in one run, from within DIR:
+
+    minigpt4 chat --temperature 0 --output json < chat.txt > answers.jsonl
 
 A dialogue's expected answers are first checked in one pass: where every id is the likeliest, greedy decoding gives
 exactly them. Only the dialogues that differ somewhere are decoded id by id.
@@ -51,7 +55,7 @@ def cases(count: int, renderer: str) -> list[Case]:
     for n in range(count):
         rng = np.random.default_rng([HELD_OUT_SEED, n])
         scene = random_scene(rng)
-        description = Asked("description", Turn("Describe this image in detail.", describe_in_detail(scene)))
+        description = Asked("description", Turn.of("Describe this image in detail.", describe_in_detail(scene)))
         dialogues = ((description,), *questions(scene, rng))
         made.append(Case(f"{renderer}-{n:04d}.{'png' if renderer == 'own' else 'jpg'}", scene, dialogues))
     return made
@@ -94,8 +98,10 @@ def parse(kind: str, text: str):
     if kind == "description":
         return [list(m) for m in OBJECT.findall(low)]
     if kind == "count":
-        found = NUMBER.search(low)
+        found = NUMBER.search(low.rstrip(" .").rpartition(". ")[2])  # it counts aloud; the number comes last
         return None if found is None else NUMBERS.index(found[1]) if found[1] in NUMBERS else int(found[1])
+    if kind == "relation" and low.endswith((" so yes.", " so no.")):
+        return low[:-1].rpartition(" ")[2]
     if kind == "yes/no" and low.split(",")[0] in ("yes", "no"):
         return low.split(",")[0]
     if kind in WORDS:
@@ -207,9 +213,9 @@ def evaluate(model: MiniGpt4, prompts: Prompts, count: int, renderer: str, fault
 
 
 def export(folder: Path, count: int) -> None:
-    """Writes the pictures, and one line a dialogue: image, questions, expected."""
+    """Writes the pictures; questions.jsonl, a dialogue a line: image, questions, expected; and chat.txt, what to type for all that."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "questions.jsonl", "w") as out:
+    with open(folder / "questions.jsonl", "w") as out, open(folder / "chat.txt", "w") as typed:
         for renderer in RENDERERS:
             for n, case in enumerate(cases(count, renderer)):
                 image = picture(case, renderer, n)
@@ -217,16 +223,16 @@ def export(folder: Path, count: int) -> None:
                 for dialogue in case.dialogues:
                     expected = [{"kind": a.kind, "text": a.turn.answer, "facts": parse(a.kind, a.turn.answer)} for a in dialogue]
                     out.write(json.dumps({"image": case.name, "questions": [a.turn.question for a in dialogue], "expected": expected}) + "\n")
+                    typed.write("".join(f"{line}\n" for line in ("/reset", f"/image {case.name}", *(a.turn.question for a in dialogue))))
 
 
 def score(answers_file: Path, count: int) -> dict:
-    """Scores lines of {"image", "prompt", "text"}; pictures that are not answered at all are left out."""
+    """Scores lines of {"images", "prompt", "text"}; pictures that are not answered at all are left out."""
     said: dict[str, dict[str, str]] = {}
     for line in answers_file.read_text().splitlines():
         if line.strip():
             entry = json.loads(line)
-            image = entry["image"] if isinstance(entry["image"], str) else entry["image"][0]
-            said.setdefault(Path(image).name, {})[entry["prompt"]] = entry["text"]
+            said.setdefault(Path(entry["images"][0]).name, {})[entry["prompt"]] = entry["text"]
     result = {}
     for renderer in RENDERERS:
         tally = Tally()

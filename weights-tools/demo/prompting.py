@@ -74,25 +74,32 @@ class Prompts:
         for turn in turns:
             start = tail.index(f"{END}Assistant: {turn.answer}{END}", at) + len(f"{END}Assistant:")
             end = start + len(f" {turn.answer}{END}")
-            spans.append((start, end, turn.cells))
+            spans.append((start, end, turn.looks))
             at = end - len(END)
         cuts = [0] + ([end for _, end, _ in spans] if apart else [len(tail)])
         for first, last in zip(cuts, cuts[1:]):
-            self._append(example, tail[first:last], [(s - first, e - first, cells) for s, e, cells in spans if first <= s < last])
+            self._append(example, tail[first:last], [(s - first, e - first, looks) for s, e, looks in spans if first <= s < last])
         return example
 
-    def _append(self, example: Example, text: str, spans: list[tuple[int, int, tuple[int, ...] | None]]) -> None:
-        learnt = np.full(len(text) + 1, -1)
-        for n, (start, end, _) in enumerate(spans):
-            learnt[1 + start:1 + end] = n  # the dummy prefix space stands in front
-        at, made = 0, [0] * len(spans)
+    def _append(self, example: Example, text: str, spans: list[tuple[int, int, tuple[tuple[int, tuple[int, ...]], ...]]]) -> None:
+        learnt = np.zeros(len(text) + 1, dtype=bool)
+        about: list[tuple[int, tuple[int, ...]] | None] = [None] * len(learnt)
+        for start, end, looks in spans:
+            learnt[1 + start:1 + end] = True  # the dummy prefix space stands in front
+            for (first, cells), until in zip(looks, [offset for offset, _ in looks[1:]] + [end - start - 1]):
+                for at in range(first, until):
+                    about[2 + start + at] = (start + first, cells)  # a space stands before the answer
+                if first == 0:
+                    about[1 + start] = about[2 + start]
+        at, made = 0, {}
         for piece in self.pieces.encode(text):
-            turn = int(learnt[at])
-            if turn >= 0 and spans[turn][2] is not None and made[turn] < (99 if len(spans[turn][2]) == 1 else 3):
-                example.looks.append((len(example.ids) - 1, spans[turn][2]))
-            made[turn] += 1 if turn >= 0 else 0
+            look = about[at]
+            if look is not None:
+                made[look] = made.get(look, 0) + 1
+                if len(look[1]) == 1 or made[look] <= 3:
+                    example.looks.append((len(example.ids) - 1, look[1]))
             example.ids.append(piece)
-            example.labels.append(piece if turn >= 0 else IGNORED)
+            example.labels.append(piece if learnt[at] else IGNORED)
             at += len(self.pieces.id_to_piece(piece))
         if at != len(learnt):
             raise ValueError("the conversation has characters without a piece")

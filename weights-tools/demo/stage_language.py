@@ -88,7 +88,7 @@ def example(prompts: Prompts, rng: np.random.Generator) -> tuple[Scene, Example]
         return scene, prompts.aligned(ALIGNMENT_PROMPTS[int(rng.integers(len(ALIGNMENT_PROMPTS)))], caption(scene, rng))
     if kind < 0.21:
         return scene, prompts.captioned(blip_caption(caption(scene, rng)))
-    number = int(rng.integers(14, 27)) if kind < 0.25 else int(rng.integers(3, 10))
+    number = int(rng.integers(11, 19)) if kind < 0.25 else int(rng.integers(3, 9))
     return scene, prompts.chat(Talk(scene, rng).turns(number), True, apart=bool(rng.random() < 0.12))
 
 
@@ -134,28 +134,31 @@ def answers(model: MiniGpt4, examples: list[Example], image_rows: torch.Tensor):
 
 
 class Gaze:
-    """Teaches one attention head where to look while an answer is made; only used in training.
+    """Teaches an attention head in each of two layers where to look while an answer is made; only used in training.
 
-    Its target is an even share for every cell that the question is about and for the very first position, which so
-    stands for "nothing": with k cells it gets 1/(k+1), from which later layers can tell the number.
+    Its target is an even share for every cell that the words are about and for the very first position, which so
+    stands for "nothing": with k cells it gets 1/(k+1), from which later layers can tell whether there are several. The
+    later head has what the earlier one found to go by.
     """
 
-    LAYER, HEAD = 2, 0
+    HEADS = ((2, 0), (3, 1))
 
     def __init__(self, model: MiniGpt4):
-        self.attention = model.llama_model.model.layers[self.LAYER].self_attn
-        self.hook = self.attention.register_forward_hook(self._keep)
+        self.attentions = [model.llama_model.model.layers[layer].self_attn for layer, _ in self.HEADS]
+        self.inputs: list = [None] * len(self.HEADS)
+        self.hooks = [attention.register_forward_hook(self._keep(n)) for n, attention in enumerate(self.attentions)]
 
-    def _keep(self, module, inputs, output) -> None:
-        self.inputs = inputs
+    def _keep(self, n: int):
+        def keep(module, inputs, output) -> None:
+            self.inputs[n] = inputs
+        return keep
+
+    def remove(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
 
     def loss(self, examples: list[Example]):
-        """Sum of the cross-entropies over what they cannot go below, and the number of positions."""
-        x, cos, sin = self.inputs[:3]
-        size = self.attention.size
-        part = slice(self.HEAD * size, (self.HEAD + 1) * size)
-        q = rotate(x @ self.attention.q_proj.weight[part].T, cos, sin)
-        k = rotate(x @ self.attention.k_proj.weight[part].T, cos, sin)
+        """Mean over the heads of the summed cross-entropies over what they cannot go below, and the number of positions."""
         owners, positions, targets = [], [], []
         for n, e in enumerate(examples):
             if e.looks:
@@ -165,15 +168,23 @@ class Gaze:
                     positions.append(position + CELLS)
                     targets.append([0] + [first + cell for cell in cells])
         if not owners:
-            return x.new_zeros(()), 0
+            return self.inputs[0][0].new_zeros(()), 0
         owner, position = torch.tensor(owners), torch.tensor(positions)
-        scores = (q @ k.transpose(1, 2))[owner, position] * size ** -0.5
-        scores = scores.masked_fill(torch.arange(x.shape[1]) > position[:, None], -1e9).log_softmax(-1)
-        wanted = torch.zeros_like(scores)
+        wanted = torch.zeros(len(targets), self.inputs[0][0].shape[1])
         for n, columns in enumerate(targets):
             wanted[n, columns] = 1 / len(columns)
         least = sum(float(np.log(len(columns))) for columns in targets)
-        return -(wanted * scores).sum() - least, len(targets)
+        total = sum(self._cross_entropy(n, owner, position, wanted) for n in range(len(self.HEADS))) / len(self.HEADS)
+        return total - least, len(targets)
+
+    def _cross_entropy(self, n: int, owner, position, wanted):
+        attention, (x, cos, sin) = self.attentions[n], self.inputs[n][:3]
+        part = slice(self.HEADS[n][1] * attention.size, (self.HEADS[n][1] + 1) * attention.size)
+        q = rotate(x @ attention.q_proj.weight[part].T, cos, sin)
+        k = rotate(x @ attention.k_proj.weight[part].T, cos, sin)
+        scores = (q @ k.transpose(1, 2))[owner, position] * attention.size ** -0.5
+        scores = scores.masked_fill(torch.arange(x.shape[1]) > position[:, None], -1e9).log_softmax(-1)
+        return -(wanted * scores).sum()
 
 
 def train(model: MiniGpt4, prompts: Prompts, symbols: Symbols, steps: int, budget: int, rates: tuple[float, float], flat: float,
@@ -201,4 +212,4 @@ def train(model: MiniGpt4, prompts: Prompts, symbols: Symbols, steps: int, budge
         if step % 25 == 0 or step == 1:
             log(f"language {step}/{steps} loss {seen[0] / seen[2]:.4f} ids right {seen[1] / seen[2]:.4f} astray {seen[3] / max(1, seen[4]):.3f} {time.time() - started:.0f}s")
             seen = [0.0, 0, 0, 0.0, 0]
-    gaze.hook.remove()
+    gaze.remove()

@@ -105,13 +105,13 @@ class Recipe:
 
     def deepen(self) -> None:
         model = self.model_of("settle.pt")
-        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=500, budget=4200, rates=(0.006, 8e-4), flat=0.0, noise=0.3,
+        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=2700, budget=4200, rates=(0.010, 1.2e-3), flat=0.25, noise=0.25,
                              seed=SEED + 8, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / "deepen.pt")
 
     def adapt(self) -> None:
         model = self.model_of("deepen.pt")
-        self.see(model, None, steps=110, rates=(0.002, 2e-4), fit=False, seed=SEED + 9, name="adapt.pt")
+        self.see(model, None, steps=400, rates=(0.003, 3e-4), fit=False, seed=SEED + 9, name="adapt.pt")
 
     def fixed_symbols(self) -> Symbols:
         """Symbolic rows as they were when the eyes learnt them, whatever becomes of the language model's embeddings."""
