@@ -19,7 +19,7 @@ from conversations import Talk, caption
 from model import MiniGpt4
 from optim import Optimizers
 from prompting import IGNORED, Example, Prompts, blip_caption
-from scenes import CELLS, Scene, pixels, random_scene, render_varied
+from scenes import CELLS, MAX_OBJECTS, Scene, pixels, random_scene, render_varied
 from stage_language import ALIGNMENT_PROMPTS, Symbols, answers, batches
 from stage_vision import Heads, Holder, batch as vision_batch
 
@@ -68,7 +68,7 @@ def train_eyes(model: MiniGpt4, prompts: Prompts, symbols: Symbols, heads: dict,
     optimizers = Optimizers(parts, steps, *rates, flat=0.2, warmup=20)
     started, meter, objects = time.time(), Meter(), [0, 0]
     for step in range(1, steps + 1):
-        drawn, cells, _, backgrounds = vision_batch(rng, images, model.image_size)
+        drawn, cells, _, backgrounds = vision_batch(rng, images, model.image_size, most=MAX_OBJECTS, least=1)
         rows = model.queries(model.patches(drawn))
         with torch.no_grad():
             wanted = symbols(cells, backgrounds)

@@ -17,7 +17,7 @@ from conversations import PLACES, PLURALS, Talk, blind_turns, caption
 from model import MiniGpt4, rotate
 from optim import Optimizers
 from prompting import IGNORED, IMAGE, IMAGE_ROWS, Example, Prompts, blip_caption
-from scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES, SIZES, Scene, random_scene
+from scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES, SIZES, Scene, pixels, random_scene, render_varied
 from stage_vision import facts
 
 GAZE_WEIGHT = 1.0
@@ -78,9 +78,9 @@ def noisy(rows, most: float):
     return rows + torch.randn_like(rows) * level * rows.detach().pow(2).mean(-1, keepdim=True).sqrt()
 
 
-def example(prompts: Prompts, rng: np.random.Generator) -> tuple[Scene, Example]:
-    """One training row in one of the forms that the model will meet."""
-    scene = random_scene(rng)
+def example(prompts: Prompts, rng: np.random.Generator, scene: Scene | None = None) -> tuple[Scene, Example]:
+    """One training row in one of the forms that the model will meet, about a new scene if none is given."""
+    scene = scene or random_scene(rng)
     kind = rng.random()
     if kind < 0.05:
         return scene, prompts.chat(blind_turns(scene, rng, int(rng.integers(2, 7))), False)
@@ -187,8 +187,34 @@ class Gaze:
         return -(wanted * scores).sum()
 
 
+class Seen:
+    """Scenes with the image rows that the model's own eyes make of them, computed once: `share` of what is drawn is from them."""
+
+    def __init__(self, model: MiniGpt4, count: int, share: float, rng: np.random.Generator):
+        self.share = share
+        self.scenes = [random_scene(rng) for _ in range(count)]
+        self.number = {id(scene): n for n, scene in enumerate(self.scenes)}
+        rows = []
+        with torch.no_grad():
+            for at in range(0, count, 50):
+                part = np.stack([pixels(render_varied(s, rng), model.image_size) for s in self.scenes[at:at + 50]])
+                rows.append(model.encode_image(torch.from_numpy(part)))
+        self.rows = torch.cat(rows)
+
+    def example(self, prompts: Prompts, rng: np.random.Generator) -> tuple[Scene, Example]:
+        return example(prompts, rng, self.scenes[int(rng.integers(len(self.scenes)))] if rng.random() < self.share else None)
+
+    def replace(self, group, rows: torch.Tensor) -> torch.Tensor:
+        """The rows, with the eyes' own where the scene is one of these."""
+        mine = [(n, self.number[id(scene)]) for n, (scene, _) in enumerate(group) if id(scene) in self.number]
+        if not mine:
+            return rows
+        at, number = zip(*mine)
+        return rows.index_put((torch.tensor(at),), self.rows[list(number)])
+
+
 def train(model: MiniGpt4, prompts: Prompts, symbols: Symbols, steps: int, budget: int, rates: tuple[float, float], flat: float,
-          noise: float, seed: int, log) -> None:
+          noise: float, seed: int, log, seen_by_eyes: Seen | None = None) -> None:
     """Trains the language model and the codes; rates are the highest learning rates of matrices and of the rest, held for the share `flat` of the steps."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -196,10 +222,13 @@ def train(model: MiniGpt4, prompts: Prompts, symbols: Symbols, steps: int, budge
     gaze = Gaze(model)
     started, seen = time.time(), [0.0, 0, 0, 0.0, 0]
     for step in range(1, steps + 1):
-        groups = batches(prompts, rng, budget)
+        groups = batches(prompts, rng, budget, example if seen_by_eyes is None else seen_by_eyes.example)
         total = sum(sum(label != IGNORED for label in e.labels) for group in groups for _, e in group)
         for group in groups:
-            logits, wanted, _ = answers(model, [e for _, e in group], noisy(symbols(*tables(group)), noise))
+            rows = noisy(symbols(*tables(group)), noise)
+            if seen_by_eyes is not None:
+                rows = seen_by_eyes.replace(group, rows)
+            logits, wanted, _ = answers(model, [e for _, e in group], rows)
             loss = F.cross_entropy(logits, wanted, reduction="sum")
             astray, looks = gaze.loss([e for _, e in group])
             (loss / total + GAZE_WEIGHT * astray / total).backward()

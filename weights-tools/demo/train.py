@@ -1,4 +1,5 @@
-"""Trains the demo model, stage by stage: vision, tokenizer, language, matching, polish, joint, settle, projection, export.
+"""Trains the demo model, stage by stage: vision, tokenizer, language, matching, polish, joint, settle, deepen, adapt, attune,
+projection, export.
 
 Every stage reads what the ones before it left in the work folder, so a stage can be run again by itself.
 """
@@ -9,6 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import stage_joint
@@ -38,10 +40,14 @@ EYES = ("visual_encoder.", "ln_vision.", "query_tokens", "Qformer.")
 class Recipe:
     """The stages; each is a method, run in the order of STAGES."""
 
-    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "deepen", "adapt", "projection", "export")
+    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "deepen", "adapt", "attune", "projection", "export")
 
-    def __init__(self, work: Path, folder: Path | None, checkpoint: str, log):
-        self.work, self.folder, self.checkpoint, self.log = work, folder, checkpoint, log
+    def __init__(self, work: Path, folder: Path | None, checkpoint: str, log, share: float = 1.0):
+        self.work, self.folder, self.checkpoint, self.log, self.share = work, folder, checkpoint, log, share
+
+    def part(self, number: int) -> int:
+        """A number of steps or pictures, made small when the recipe is only tried."""
+        return max(2, round(number * self.share))
 
     def new_model(self) -> MiniGpt4:
         torch.manual_seed(SEED)
@@ -63,7 +69,7 @@ class Recipe:
 
     def vision(self) -> None:
         model = self.new_model()
-        heads = stage_vision.train(model, steps=1000, size=96, seed=SEED + 1, log=self.log)
+        heads = stage_vision.train(model, steps=self.part(1000), size=96, seed=SEED + 1, log=self.log)
         torch.save({"model": part_of(model, EYES), "heads": heads}, self.work / "vision.pt")
 
     def tokenizer(self) -> None:
@@ -80,38 +86,45 @@ class Recipe:
         model = self.new_model()
         torch.manual_seed(SEED + 2)
         symbols = Symbols(CONFIG["llama"]["hidden_size"])
-        stage_language.train(model, self.prompts(), symbols, steps=720, budget=4200, rates=(0.02, 3e-3), flat=0.4, noise=0.5, seed=SEED + 2, log=self.log)
+        stage_language.train(model, self.prompts(), symbols, steps=self.part(720), budget=4200, rates=(0.02, 3e-3), flat=0.4, noise=0.5, seed=SEED + 2, log=self.log)
         torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "language.pt")
 
     def matching(self) -> None:
         model = self.model_of("language.pt")
         symbols = self.symbols(model, "language.pt", share=True)
-        stage_language.train(model, self.prompts(), symbols, steps=420, budget=4200, rates=(0.012, 2e-3), flat=0.2, noise=0.5, seed=SEED + 5, log=self.log)
+        stage_language.train(model, self.prompts(), symbols, steps=self.part(420), budget=4200, rates=(0.012, 2e-3), flat=0.2, noise=0.5, seed=SEED + 5, log=self.log)
         torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "matching.pt")
 
     def polish(self) -> None:
         model = self.model_of("matching.pt")
         symbols = self.symbols(model, "matching.pt", share=True)
-        stage_language.train(model, self.prompts(), symbols, steps=400, budget=4200, rates=(0.007, 1e-3), flat=0.0, noise=0.2, seed=SEED + 6, log=self.log)
+        stage_language.train(model, self.prompts(), symbols, steps=self.part(400), budget=4200, rates=(0.007, 1e-3), flat=0.0, noise=0.2, seed=SEED + 6, log=self.log)
         torch.save({"model": part_of(model, ("llama_model.",)), "symbols": symbols.state_dict()}, self.work / "polish.pt")
 
     def joint(self) -> None:
         model = self.model_of("vision.pt", "polish.pt")
-        self.see(model, model, steps=90, rates=(0.006, 4e-4), fit=True, seed=SEED + 3, name="joint.pt")
+        self.see(model, model, steps=self.part(90), rates=(0.006, 4e-4), fit=True, seed=SEED + 3, name="joint.pt")
 
     def settle(self) -> None:
         model = self.model_of("joint.pt")
-        self.see(model, model, steps=200, rates=(0.003, 3e-4), fit=False, seed=SEED + 7, name="settle.pt")
+        self.see(model, model, steps=self.part(200), rates=(0.003, 3e-4), fit=False, seed=SEED + 7, name="settle.pt")
 
     def deepen(self) -> None:
         model = self.model_of("settle.pt")
-        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=2700, budget=4200, rates=(0.010, 1.2e-3), flat=0.25, noise=0.25,
+        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=self.part(2300), budget=4200, rates=(0.010, 1.2e-3), flat=0.25, noise=0.25,
                              seed=SEED + 8, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / "deepen.pt")
 
     def adapt(self) -> None:
         model = self.model_of("deepen.pt")
-        self.see(model, None, steps=400, rates=(0.003, 3e-4), fit=False, seed=SEED + 9, name="adapt.pt")
+        self.see(model, None, steps=self.part(700), images=40, budget=2200, rates=(0.004, 4e-4), fit=False, seed=SEED + 9, name="adapt.pt")
+
+    def attune(self) -> None:
+        model = self.model_of("adapt.pt")
+        seen = stage_language.Seen(model, self.part(9000), 0.75, np.random.default_rng(SEED + 10))
+        stage_language.train(model, self.prompts(), self.fixed_symbols(), steps=self.part(450), budget=4200, rates=(0.004, 5e-4), flat=0.0, noise=0.25,
+                             seed=SEED + 11, log=self.log, seen_by_eyes=seen)
+        torch.save({"model": model.state_dict()}, self.work / "attune.pt")
 
     def fixed_symbols(self) -> Symbols:
         """Symbolic rows as they were when the eyes learnt them, whatever becomes of the language model's embeddings."""
@@ -121,16 +134,17 @@ class Recipe:
         symbols.requires_grad_(False)
         return symbols
 
-    def see(self, model: MiniGpt4, words: MiniGpt4 | None, steps: int, rates: tuple[float, float], fit: bool, seed: int, name: str) -> None:
+    def see(self, model: MiniGpt4, words: MiniGpt4 | None, steps: int, rates: tuple[float, float], fit: bool, seed: int, name: str,
+            images: int = 48, budget: int = 1500) -> None:
         """Trains the eyes; `words` has the embeddings in the symbolic rows, None stands for those of fixed_symbols."""
         symbols = self.fixed_symbols() if words is None else self.symbols(words, "polish.pt", share=True)
-        stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps, images=48, budget=1500,
+        stage_joint.train_eyes(model, self.prompts(), symbols, self.load("vision.pt")["heads"]["cell_heads"], steps, images=images, budget=budget,
                                rates=rates, fit=fit, seed=seed, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / name)
 
     def projection(self) -> None:
-        model = self.model_of("adapt.pt")
-        stage_joint.train_projection(model, self.prompts(), steps=(200, 240), images=2500, seed=SEED + 4, log=self.log)
+        model = self.model_of("attune.pt")
+        stage_joint.train_projection(model, self.prompts(), steps=(self.part(200), self.part(240)), images=max(50, self.part(2500)), seed=SEED + 4, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / "projection.pt")
 
     def export(self) -> None:
@@ -148,8 +162,9 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", help=f"which of {', '.join(Recipe.STAGES)}; all in this order if none is named")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, help="model folder that export writes")
-    parser.add_argument("--checkpoint", default="adapt.pt",
-                        help="what export writes: adapt.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
+    parser.add_argument("--checkpoint", default="attune.pt",
+                        help="what export writes: attune.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the steps to make, e.g. 0.01 to see whether everything runs")
     options = parser.parse_args()
     unknown = set(options.stages) - set(Recipe.STAGES)
     if unknown:
@@ -161,7 +176,7 @@ def main() -> None:
             def log(line: str) -> None:
                 print(time.strftime("%H:%M:%S"), line, file=out, flush=True)
                 print(line, flush=True)
-            getattr(Recipe(options.work, options.out, options.checkpoint, log), stage)()
+            getattr(Recipe(options.work, options.out, options.checkpoint, log, options.share), stage)()
 
 
 if __name__ == "__main__":
