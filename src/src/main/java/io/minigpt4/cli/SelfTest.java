@@ -10,9 +10,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Every operation of a device against the same on the processor, over a ladder of shapes: the
@@ -117,7 +117,7 @@ final class SelfTest {
     long flops = 2L * m * n * k;
     for (DType type : new DType[] {DType.F16, DType.F32}) {
       compare(
-          "linear " + type.name().toLowerCase(java.util.Locale.ROOT) + " weights",
+          "linear " + type.name().toLowerCase(Locale.ROOT) + " weights",
           shape,
           bytes,
           flops,
@@ -455,10 +455,5 @@ final class SelfTest {
       }
     }
     return ops.load(Tensor.of(type, host, shape));
-  }
-
-  /** The worst of the results; null without any. */
-  static @Nullable Result worst(List<Result> results) {
-    return results.stream().max(java.util.Comparator.comparingDouble(Result::error)).orElse(null);
   }
 }

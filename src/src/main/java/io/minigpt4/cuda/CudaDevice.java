@@ -5,6 +5,7 @@ import io.minigpt4.nativelib.CublasLt;
 import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.nativelib.CudaStreams;
 import io.minigpt4.nativelib.NativeException;
+import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -120,16 +121,6 @@ public final class CudaDevice implements AutoCloseable {
     return "cuda:" + ordinal + ", " + name;
   }
 
-  /** Its number, as in {@code cuda:0}. */
-  public int ordinal() {
-    return ordinal;
-  }
-
-  /** What the vendor calls it. */
-  public String name() {
-    return name;
-  }
-
   /** An attribute of the driver's, such as {@link CudaDriver#MULTIPROCESSOR_COUNT}. */
   public int attribute(int attribute) {
     return libraries.driver().deviceAttribute(attribute, handle);
@@ -213,9 +204,18 @@ public final class CudaDevice implements AutoCloseable {
     return memory.fill((byte) 0);
   }
 
-  /** Whether a segment is memory of this device that has not been released. */
-  boolean owns(MemorySegment memory) {
-    return memory.scope().equals(scope.scope()) && memory.scope().isAlive();
+  /**
+   * The address of a tensor in this device's memory.
+   *
+   * @throws IllegalArgumentException if it is not there, or was released
+   */
+  long address(Tensor tensor) {
+    MemorySegment memory = tensor.segment();
+    if (!memory.scope().equals(scope.scope()) || !memory.scope().isAlive()) {
+      throw new IllegalArgumentException(
+          tensor + " is not in the memory of " + description() + ", or was released");
+    }
+    return memory.address();
   }
 
   /** Waits until all work is done. */

@@ -1,6 +1,5 @@
 package io.minigpt4.cuda;
 
-import io.minigpt4.kernels.Conversions;
 import io.minigpt4.kernels.DecodeAttention;
 import io.minigpt4.kernels.Element;
 import io.minigpt4.kernels.Elementwise;
@@ -48,14 +47,12 @@ public final class CudaOps implements Ops {
   private final BumpWorkspace workspace;
   private final Staging staging;
   private final StepInputs inputs;
-  private final Products products;
   private final Graphs graphs;
   private final OpsArguments arguments = new OpsArguments(DType.F16);
+  private final LinearLayers layers;
   private final Norms norms;
-  private final Gemv gemv;
   private final Elementwise elementwise;
   private final Embedding embedding;
-  private final Conversions conversions;
   private final Patches patches;
   private final RopeAppend rope;
   private final FullAttention attention;
@@ -73,14 +70,12 @@ public final class CudaOps implements Ops {
     this.workspace = new BumpWorkspace(device::allocate);
     this.staging = new Staging(device);
     this.inputs = new StepInputs(device);
-    this.products = new Products(device);
     this.graphs = new Graphs(device, inputs);
     KernelLibrary library = device.kernels();
     this.norms = new Norms(library);
-    this.gemv = new Gemv(library);
     this.elementwise = new Elementwise(library);
+    this.layers = new LinearLayers(device, workspace, elementwise);
     this.embedding = new Embedding(library);
-    this.conversions = new Conversions(library);
     this.patches = new Patches(library);
     this.rope = new RopeAppend(library);
     this.attention = new FullAttention(library);
@@ -135,22 +130,12 @@ public final class CudaOps implements Ops {
     return device.stream();
   }
 
-  /** The address of a tensor that this device may use. */
   private long address(Tensor tensor) {
-    if (!device.owns(tensor.segment())) {
-      throw new IllegalArgumentException(
-          tensor + " is not in the memory of " + device.description() + ", or was released");
-    }
-    return tensor.address();
+    return device.address(tensor);
   }
 
   private static Element element(Tensor tensor) {
-    return switch (tensor.dtype()) {
-      case F32 -> Element.F32;
-      case F16 -> Element.F16;
-      case BF16 -> Element.BF16;
-      default -> throw new IllegalArgumentException("kernels take no " + tensor);
-    };
+    return LinearLayers.element(tensor);
   }
 
   // ---- memory
@@ -239,100 +224,13 @@ public final class CudaOps implements Ops {
   @Override
   public void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
     arguments.linear(x, weight, bias, out);
-    product(x, weight, bias, Gemv.Activation.NONE, out);
+    layers.run(x, weight, bias, Gemv.Activation.NONE, out);
   }
 
   @Override
   public void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor out) {
     arguments.linear(x, weight, bias, out);
-    product(x, weight, bias, Gemv.Activation.GELU, out);
-  }
-
-  private void product(
-      Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
-    device.enter();
-    if (out.elements() == 0) {
-      return;
-    }
-    long mark = workspace.mark();
-    Tensor halves = weight;
-    if (weight.dtype() != DType.F16) {
-      // Only weights that were made by write and not by load.
-      halves = workspace.take(DType.F16, weight.rows(), weight.width());
-      cast(weight, halves);
-    }
-    int rows = Math.toIntExact(x.rows());
-    int depth = Math.toIntExact(x.width());
-    if (Gemv.accepts(HALF, address(x), x.rowStride(), rows, address(halves), depth)) {
-      gemv.launch(
-          stream(),
-          HALF,
-          address(x),
-          x.rowStride(),
-          rows,
-          address(halves),
-          Math.toIntExact(out.width()),
-          depth,
-          bias == null ? 0 : address(bias),
-          bias == null ? HALF : element(bias),
-          activation,
-          address(out),
-          element(out),
-          out.rowStride());
-    } else {
-      largeProduct(x, halves, bias, activation, out);
-    }
-    workspace.release(mark);
-  }
-
-  /** Where cuBLASLt's epilogue does not take the bias or the exact GELU, a kernel comes after. */
-  private void largeProduct(
-      Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
-    long inEpilogue =
-        bias != null
-                && activation == Gemv.Activation.NONE
-                && bias.dtype() == DType.F16
-                && out.dtype() == DType.F16
-            ? address(bias)
-            : 0;
-    products.multiply(
-        address(x),
-        x.rowStride(),
-        address(weight),
-        inEpilogue,
-        address(out),
-        out.rowStride(),
-        out.dtype(),
-        x.rows(),
-        weight.rows(),
-        x.width());
-    if (bias == null || inEpilogue != 0) {
-      return;
-    }
-    Element type = element(out);
-    long to = address(out);
-    long biasAt = address(bias);
-    int width = Math.toIntExact(out.width());
-    if (activation == Gemv.Activation.GELU) {
-      elementwise.biasGelu(
-          stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
-    } else {
-      elementwise.bias(
-          stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
-    }
-  }
-
-  private void cast(Tensor from, Tensor to) {
-    conversions.cast(
-        stream(),
-        element(from),
-        address(from),
-        from.rowStride(),
-        element(to),
-        address(to),
-        to.rowStride(),
-        from.rows(),
-        from.width());
+    layers.run(x, weight, bias, Gemv.Activation.GELU, out);
   }
 
   // ---- norms
@@ -632,7 +530,7 @@ public final class CudaOps implements Ops {
     Tensor product = workspace.take(DType.F16, (long) images * count, width);
     patches.patches(
         stream(), HALF, address(pixels), images, channels, size, patch, rows.address(), depth);
-    product(rows, weight.reshape(width, depth), null, Gemv.Activation.NONE, product);
+    layers.run(rows, weight.reshape(width, depth), null, Gemv.Activation.NONE, product);
     patches.positions(
         stream(),
         HALF,
@@ -708,7 +606,7 @@ public final class CudaOps implements Ops {
   public void close() {
     if (device.failure() == null) {
       graphs.clear();
-      products.close();
+      layers.close();
       inputs.close();
       staging.close();
     }

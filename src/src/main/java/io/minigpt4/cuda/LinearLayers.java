@@ -1,0 +1,139 @@
+package io.minigpt4.cuda;
+
+import io.minigpt4.kernels.Conversions;
+import io.minigpt4.kernels.Element;
+import io.minigpt4.kernels.Elementwise;
+import io.minigpt4.kernels.Gemv;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.Workspace;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Linear layers: few rows by our matrix-vector kernel, which adds the bias and computes GELU as it
+ * stores, more rows by cuBLASLt.
+ */
+final class LinearLayers {
+  private static final Element HALF = Element.F16;
+
+  private final CudaDevice device;
+  private final Workspace workspace;
+  private final Elementwise elementwise;
+  private final Conversions conversions;
+  private final Gemv gemv;
+  private final Products products;
+
+  LinearLayers(CudaDevice device, Workspace workspace, Elementwise elementwise) {
+    this.device = device;
+    this.workspace = workspace;
+    this.elementwise = elementwise;
+    this.conversions = new Conversions(device.kernels());
+    this.gemv = new Gemv(device.kernels());
+    this.products = new Products(device);
+  }
+
+  /** The kernels' name of a tensor's type. */
+  static Element element(Tensor tensor) {
+    return switch (tensor.dtype()) {
+      case F32 -> Element.F32;
+      case F16 -> Element.F16;
+      case BF16 -> Element.BF16;
+      default -> throw new IllegalArgumentException("kernels take no " + tensor);
+    };
+  }
+
+  /**
+   * Computes out = activation(x · weightᵀ + bias).
+   *
+   * @param x [M, K] F16, rows may be strided
+   * @param weight [N, K] of any weight type
+   * @param bias [N] of any weight type, or null
+   * @param out [M, N] F16 or F32, rows may be strided
+   */
+  void run(Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
+    device.enter();
+    if (out.elements() == 0) {
+      return;
+    }
+    long mark = workspace.mark();
+    Tensor halves = weight;
+    if (weight.dtype() != DType.F16) {
+      // Only weights that were made by write and not by load.
+      halves = workspace.take(DType.F16, weight.rows(), weight.width());
+      conversions.cast(
+          device.stream(),
+          element(weight),
+          device.address(weight),
+          weight.rowStride(),
+          HALF,
+          halves.address(),
+          halves.rowStride(),
+          weight.rows(),
+          weight.width());
+    }
+    int rows = Math.toIntExact(x.rows());
+    int depth = Math.toIntExact(x.width());
+    if (Gemv.accepts(HALF, device.address(x), x.rowStride(), rows, device.address(halves), depth)) {
+      gemv.launch(
+          device.stream(),
+          HALF,
+          device.address(x),
+          x.rowStride(),
+          rows,
+          device.address(halves),
+          Math.toIntExact(out.width()),
+          depth,
+          bias == null ? 0 : device.address(bias),
+          bias == null ? HALF : element(bias),
+          activation,
+          device.address(out),
+          element(out),
+          out.rowStride());
+    } else {
+      largeProduct(x, halves, bias, activation, out);
+    }
+    workspace.release(mark);
+  }
+
+  /** Where cuBLASLt's epilogue does not take the bias or the exact GELU, a kernel comes after. */
+  private void largeProduct(
+      Tensor x, Tensor weight, @Nullable Tensor bias, Gemv.Activation activation, Tensor out) {
+    long inEpilogue =
+        bias != null
+                && activation == Gemv.Activation.NONE
+                && bias.dtype() == DType.F16
+                && out.dtype() == DType.F16
+            ? device.address(bias)
+            : 0;
+    products.multiply(
+        device.address(x),
+        x.rowStride(),
+        device.address(weight),
+        inEpilogue,
+        device.address(out),
+        out.rowStride(),
+        out.dtype(),
+        x.rows(),
+        weight.rows(),
+        x.width());
+    if (bias == null || inEpilogue != 0) {
+      return;
+    }
+    Element type = element(out);
+    long to = device.address(out);
+    long biasAt = device.address(bias);
+    int width = Math.toIntExact(out.width());
+    if (activation == Gemv.Activation.GELU) {
+      elementwise.biasGelu(
+          device.stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
+    } else {
+      elementwise.bias(
+          device.stream(), type, to, out.rowStride(), biasAt, element(bias), out.rows(), width);
+    }
+  }
+
+  /** Frees what cuBLASLt knows; device memory belongs to the device. */
+  void close() {
+    products.close();
+  }
+}
