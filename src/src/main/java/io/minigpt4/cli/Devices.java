@@ -2,13 +2,16 @@ package io.minigpt4.cli;
 
 import io.minigpt4.cuda.CudaLibraries;
 import io.minigpt4.cuda.CudaOps;
+import io.minigpt4.nativelib.MissingLibraryException;
 import io.minigpt4.nativelib.NativeException;
+import io.minigpt4.nativelib.NativeLibrary;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Supplier;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -38,6 +41,9 @@ final class Devices implements AutoCloseable {
      */
     CudaLibraries find(@Nullable Path cudaPath);
 
+    /** What there is of all libraries that may be used, with or without a GPU. */
+    List<DoctorReport.Library> all(@Nullable Path cudaPath);
+
     /** Whether looking for them is worth the time: whether a GPU can be there at all. */
     boolean hasTrace();
   }
@@ -48,6 +54,20 @@ final class Devices implements AutoCloseable {
         @Override
         public CudaLibraries find(@Nullable Path cudaPath) {
           return CudaLibraries.find(cudaPath);
+        }
+
+        @Override
+        public List<DoctorReport.Library> all(@Nullable Path cudaPath) {
+          List<DoctorReport.Library> found = new ArrayList<>();
+          for (NativeLibrary library : NativeLibrary.values()) {
+            String name = library.name().toLowerCase(Locale.ROOT);
+            try {
+              found.add(new DoctorReport.Library(name, true, library.load(cudaPath).where()));
+            } catch (MissingLibraryException e) {
+              found.add(new DoctorReport.Library(name, false, String.valueOf(e.getMessage())));
+            }
+          }
+          return found;
         }
 
         @Override

@@ -87,6 +87,7 @@ final class DoctorCommand implements Callable<Integer> {
     try (CpuOps cpu = CpuOps.create(0)) {
       report.machine(Machine.here(), cpu.device());
       if (!device.equals("cpu")) {
+        report.libraries(finder.all(cudaPath));
         healthy = examineGpus(report, cpu);
       }
     }

@@ -3,6 +3,7 @@ package io.minigpt4.cli;
 import io.minigpt4.cuda.CudaDeviceInfo;
 import io.minigpt4.cuda.CudaLibraries;
 import io.minigpt4.cuda.CudaProbe;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** Takes in what {@code doctor} finds, in this order. */
@@ -13,6 +14,18 @@ interface DoctorReport {
    * @param cpu what the processor's operations call themselves
    */
   void machine(Machine machine, String cpu);
+
+  /**
+   * A library of NVIDIA's.
+   *
+   * @param name what it is, such as {@code cublas_lt}
+   * @param found whether it is here and loads
+   * @param text where it is, or how to get it
+   */
+  record Library(String name, boolean found, String text) {}
+
+  /** All libraries that may be used. */
+  void libraries(List<Library> all);
 
   /** No GPU can be used: why, and what to do. */
   void noGpu(String why);

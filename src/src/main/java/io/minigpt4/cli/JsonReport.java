@@ -8,6 +8,7 @@ import io.minigpt4.cuda.CudaProbe;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** What {@code doctor} finds, as one JSON object. */
@@ -51,6 +52,22 @@ final class JsonReport implements DoctorReport {
           json.writeBooleanField("vector_module", machine.vectorModule());
           json.writeStringField("cpu", cpu);
           json.writeEndObject();
+        });
+  }
+
+  @Override
+  public void libraries(List<Library> all) {
+    write(
+        () -> {
+          json.writeArrayFieldStart("native_libraries");
+          for (Library library : all) {
+            json.writeStartObject();
+            json.writeStringField("name", library.name());
+            json.writeBooleanField("found", library.found());
+            json.writeStringField(library.found() ? "where" : "remedy", library.text());
+            json.writeEndObject();
+          }
+          json.writeEndArray();
         });
   }
 

@@ -4,6 +4,7 @@ import io.minigpt4.cuda.CudaDeviceInfo;
 import io.minigpt4.cuda.CudaLibraries;
 import io.minigpt4.cuda.CudaProbe;
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
@@ -34,6 +35,13 @@ final class TextReport implements DoctorReport {
             ? "jdk.incubator.vector is there"
             : "jdk.incubator.vector is missing: start Java with --add-modules jdk.incubator.vector");
     line("CPU         %s", cpu);
+  }
+
+  @Override
+  public void libraries(List<Library> all) {
+    for (Library library : all) {
+      line("%-11s %s%s", library.name(), library.found() ? "" : "missing: ", library.text());
+    }
   }
 
   @Override

@@ -9,6 +9,7 @@ import io.minigpt4.cuda.SoftCuda;
 import io.minigpt4.softgpu.SoftGpuOptions;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -21,6 +22,11 @@ class DevicesTest {
         throw new UserException("no GPU can be used: libcuda.so was not found");
       }
       return cuda.libraries();
+    }
+
+    @Override
+    public List<DoctorReport.Library> all(@Nullable Path cudaPath) {
+      return List.of(new DoctorReport.Library("nvrtc", false, "pip install it"));
     }
   }
 

@@ -9,6 +9,7 @@ import io.minigpt4.tensor.UserException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
@@ -24,6 +25,11 @@ class DoctorCommandTest {
         throw new UserException("no GPU can be used: libcuda.so was not found");
       }
       return cuda.libraries();
+    }
+
+    @Override
+    public List<DoctorReport.Library> all(@Nullable Path cudaPath) {
+      return List.of(new DoctorReport.Library("nvrtc", false, "pip install it"));
     }
   }
 
@@ -52,6 +58,7 @@ class DoctorCommandTest {
       cuda.driver().fail("cuModuleLoadDataEx", 3, 218);
       int exit = doctor(new Found(cuda, true), "--quick", "--output", "json", "--device", "cuda:0");
       assertThat(exit).isEqualTo(Commands.FAILED);
+      assertThat(out.toString()).contains("{\"name\":\"nvrtc\",\"found\":false,");
       assertThat(out.toString()).contains("\"broken_off\":\"", "CUDA_ERROR_INVALID_PTX");
       assertThat(out.toString()).endsWith("\"passed\":false}\n").startsWith("{\"machine\":{");
       assertThat(out.toString().lines()).hasSize(1);
@@ -62,7 +69,11 @@ class DoctorCommandTest {
   void aMachineWithoutAGpuIsHealthy() {
     assertThat(doctor(new Found(null, false))).isEqualTo(Commands.DONE);
     assertThat(out.toString())
-        .contains("Java        ", "CPU         cpu, ", "GPU         none: no GPU can be used");
+        .contains(
+            "Java        ",
+            "CPU         cpu, ",
+            "nvrtc       missing: pip install it",
+            "GPU         none: no GPU can be used");
   }
 
   @Test
