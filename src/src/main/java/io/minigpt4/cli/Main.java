@@ -15,7 +15,13 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
-    subcommands = {ChatCommand.class, EncodeCommand.class, DoctorCommand.class, HelpCommand.class})
+    subcommands = {
+      ChatCommand.class,
+      EncodeCommand.class,
+      TrainCommand.class,
+      DoctorCommand.class,
+      HelpCommand.class
+    })
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
 

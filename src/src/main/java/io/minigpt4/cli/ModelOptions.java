@@ -11,6 +11,7 @@ import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -73,6 +74,45 @@ final class ModelOptions {
       description = "Threads that compute on the CPU. Default: one a processor.")
   private @Nullable Integer threads;
 
+  /** Whether a YAML file was given. */
+  boolean hasConfig() {
+    return config != null;
+  }
+
+  /** Whether a projection was given that takes the place of the model's own. */
+  boolean hasProjection() {
+    return projection != null;
+  }
+
+  /** Reads the YAML file, once more each time. */
+  MiniGpt4Config readConfig() {
+    MiniGpt4Config yaml = MiniGpt4Config.load(Objects.requireNonNull(config), overrides);
+    yaml.warnings().forEach(this::warn);
+    return yaml;
+  }
+
+  /** As {@link #source}, but a configuration need not name a trained projection. */
+  ModelSource trainingSource() {
+    if (config == null || folder != null) {
+      return source();
+    }
+    MiniGpt4Config yaml = MiniGpt4Config.load(config, overrides);
+    PublishedFiles files = yaml.files();
+    boolean none = projection == null && yaml.model().ckpt().isEmpty();
+    return new ModelSource.Published(
+        files.vision(),
+        files.qformer(),
+        files.llama(),
+        none ? null : projection == null ? files.projection() : projection,
+        yaml.model().imageSize(),
+        yaml.model().numQueryToken());
+  }
+
+  /** As {@link #openDevices}, with what computes quickest in the long run. */
+  Devices openForTraining() {
+    return openDevices(false);
+  }
+
   /** Whether the model is the one inside the jar. */
   boolean isBuiltIn() {
     return folder == null && config == null;
@@ -84,6 +124,10 @@ final class ModelOptions {
    * @throws UserException if there is no such device, or it cannot be used
    */
   Devices openDevices() {
+    return openDevices(isBuiltIn());
+  }
+
+  private Devices openDevices(boolean answersAtOnce) {
     if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
@@ -92,7 +136,7 @@ final class ModelOptions {
     return Devices.open(
         device,
         cudaPath,
-        () -> isBuiltIn() ? CpuOps.createScalar(count) : CpuOps.create(count),
+        () -> answersAtOnce ? CpuOps.createScalar(count) : CpuOps.create(count),
         Devices.SYSTEM);
   }
 

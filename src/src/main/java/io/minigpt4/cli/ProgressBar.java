@@ -53,6 +53,13 @@ final class ProgressBar implements AutoCloseable {
     }
   }
 
+  /** Takes note of progress, with a few words on how it goes. */
+  void steps(long done, long total, String state) {
+    if (due(total)) {
+      show(done, total, done + " of " + total + ", " + state);
+    }
+  }
+
   private boolean due(long total) {
     long now = System.nanoTime();
     long pause = terminal ? REDRAW_NANOS : LINE_NANOS;

@@ -24,6 +24,7 @@ public final class ModelLoader {
   private static final String VISION_PREFIX = "visual_encoder.";
 
   private static final String LLAMA_PREFIX = "llama_model.";
+  private static final long UNTRAINED_SEED = 42;
   private static final String DEMO = "/io/minigpt4/demo/";
 
   private final List<Ops> devices;
@@ -121,7 +122,7 @@ public final class ModelLoader {
     Checkpoint qformer = opened.add(Checkpoints.open(files.qformer()));
     Checkpoint language = opened.add(Checkpoints.open(files.llama()));
     Path projector = projection == null ? files.projection() : projection;
-    Checkpoint trained = opened.add(Checkpoints.open(projector));
+    Checkpoint trained = projector == null ? null : opened.add(Checkpoints.open(projector));
     VisionConfig visionConfig = VisionTransformer.sizes(vision, "", files.imageSize(), ops);
     QFormerConfig qformerConfig = QFormer.sizes(qformer, ops);
     Integer queries = files.queryTokens();
@@ -143,12 +144,16 @@ public final class ModelLoader {
         opened);
   }
 
-  /** Which checkpoints hold the parts, and what their names there begin with. */
+  /**
+   * Which checkpoints hold the parts, and what their names there begin with.
+   *
+   * @param projection null for one that knows nothing yet
+   */
   private record Parts(
       Checkpoint vision,
       String visionPrefix,
       Checkpoint qformer,
-      Checkpoint projection,
+      @Nullable Checkpoint projection,
       Checkpoint llama,
       String llamaPrefix) {}
 
@@ -166,8 +171,11 @@ public final class ModelLoader {
               + "; do they belong together?");
     }
     opened.announce(devices);
+    int hidden = config.llama().hiddenSize();
     Projection projection =
-        Projection.read(parts.projection, queryWidth, config.llama().hiddenSize(), ops);
+        parts.projection == null
+            ? Projection.untrained(queryWidth, hidden, UNTRAINED_SEED, ops)
+            : Projection.read(parts.projection, queryWidth, hidden, ops);
     Norm visionNorm = Norm.read(new WeightReader(parts.qformer, "", ops), "ln_vision", width);
     QFormer qformer = QFormer.read(parts.qformer, config.qformer(), width, ops);
     VisionTransformer vision =

@@ -20,7 +20,8 @@ public sealed interface ModelSource {
    * @param vision the vision transformer, {@code eva_vit_g.pth}
    * @param qformer BLIP-2's file with the Q-Former, {@code ln_vision} and the query tokens
    * @param llama folder of the language model in Hugging Face's layout, with its tokenizer
-   * @param projection MiniGPT-4's own checkpoint
+   * @param projection MiniGPT-4's own checkpoint; null for a projection that knows nothing yet, as
+   *     the first stage of training starts with
    * @param imageSize side of the images in pixels; null for what the vision transformer learned
    * @param queryTokens how many queries the Q-Former must have; null for any number
    */
@@ -28,7 +29,7 @@ public sealed interface ModelSource {
       Path vision,
       Path qformer,
       Path llama,
-      Path projection,
+      @Nullable Path projection,
       @Nullable Integer imageSize,
       @Nullable Integer queryTokens)
       implements ModelSource {}

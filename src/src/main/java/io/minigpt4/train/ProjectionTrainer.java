@@ -8,6 +8,7 @@ import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
@@ -26,9 +27,9 @@ import java.util.List;
  * <p>Not safe for use by several threads.
  */
 public final class ProjectionTrainer {
-  private static final double BETA1 = 0.9;
-  private static final double BETA2 = 0.999;
-  private static final double EPSILON = 1e-8;
+  static final double BETA1 = 0.9;
+  static final double BETA2 = 0.999;
+  static final double EPSILON = 1e-8;
 
   private final MiniGpt4 model;
   private final Tape tape;
@@ -84,7 +85,8 @@ public final class ProjectionTrainer {
     tape.write(MemorySegment.ofArray(new float[Math.toIntExact(tensor.elements())]), tensor);
   }
 
-  private void copyFloats(Tensor from, Tensor to) {
+  /** Converts one tensor of the device to another of as many elements. */
+  void copyFloats(Tensor from, Tensor to) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(4 * from.elements(), 4);
       tape.read(from, host);
@@ -95,6 +97,11 @@ public final class ProjectionTrainer {
   /** The model with the projection as it is now. */
   public MiniGpt4 model() {
     return model;
+  }
+
+  /** What it computes on. */
+  public Ops ops() {
+    return tape;
   }
 
   /** AdamW steps taken. */
