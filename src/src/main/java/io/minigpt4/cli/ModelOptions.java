@@ -7,6 +7,7 @@ import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
 import io.minigpt4.model.ModelSource;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -88,6 +89,7 @@ final class ModelOptions {
   MiniGpt4Config readConfig() {
     MiniGpt4Config yaml = MiniGpt4Config.load(Objects.requireNonNull(config), overrides);
     yaml.warnings().forEach(this::warn);
+    warnOfLowResource(yaml.model());
     return yaml;
   }
 
@@ -146,8 +148,13 @@ final class ModelOptions {
    * @throws UserException if its files are missing, malformed or do not belong together
    */
   MiniGpt4 load(Devices devices, ModelSource source) {
+    return load(devices.all(), source);
+  }
+
+  /** The same on the devices of a list, the first of which has what is not divided. */
+  MiniGpt4 load(List<Ops> devices, ModelSource source) {
     try (ProgressBar bar = ProgressBar.onStderr("loading")) {
-      return new ModelLoader(devices.all(), bar::bytes).load(source, projection);
+      return new ModelLoader(devices, bar::bytes).load(source, projection);
     }
   }
 
@@ -174,11 +181,7 @@ final class ModelOptions {
     MiniGpt4Config yaml = MiniGpt4Config.load(file, overrides);
     yaml.warnings().forEach(this::warn);
     ModelSettings model = yaml.model();
-    if (model.lowResource()) {
-      warn(
-          "low_resource: 8-bit weights are not supported yet; the weights are used in the type"
-              + " that they are stored in");
-    }
+    warnOfLowResource(model);
     PublishedFiles files = yaml.files();
     return new ModelSource.Published(
         files.vision(),
@@ -187,6 +190,14 @@ final class ModelOptions {
         projection == null ? files.projection() : projection,
         model.imageSize(),
         model.numQueryToken());
+  }
+
+  private void warnOfLowResource(ModelSettings model) {
+    if (model.lowResource()) {
+      warn(
+          "low_resource: 8-bit weights are not supported yet; the weights are used in the type"
+              + " that they are stored in");
+    }
   }
 
   private void warn(String message) {

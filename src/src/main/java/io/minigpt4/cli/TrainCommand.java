@@ -3,6 +3,7 @@ package io.minigpt4.cli;
 import io.minigpt4.autograd.Tape;
 import io.minigpt4.distributed.Collective;
 import io.minigpt4.model.MiniGpt4;
+import io.minigpt4.model.ModelSource;
 import io.minigpt4.model.Projection;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.train.Batches;
@@ -14,6 +15,7 @@ import io.minigpt4.train.TrainingPlan;
 import io.minigpt4.train.TrainingRun;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -100,16 +102,18 @@ final class TrainCommand implements Callable<Integer> {
       throw new UserException("--stage is the demo's; with --cfg-path the file says it all");
     }
     setup = setup.with(output, epochs, iterations, batch);
-    try (Tape tape = new Tape(modelOptions.openForTraining(), recompute);
-        MiniGpt4 loaded = modelOptions.load(tape, modelOptions.trainingSource())) {
-      boolean fresh = setup.startsFromNothing() && !modelOptions.hasProjection();
-      ProjectionTrainer trainer =
-          new ProjectionTrainer(
-              fresh ? loaded.withProjection(untrained(loaded, tape)) : loaded,
-              tape,
-              Collective.single(),
-              setup.weightDecay());
-      return train(setup, trainer);
+    ModelSource source = modelOptions.trainingSource();
+    try (Devices devices = modelOptions.openForTraining()) {
+      if (devices.all().size() > 1) {
+        throw new UserException("training computes on one device; name one with --device");
+      }
+      Tape tape = new Tape(devices.all().getFirst(), recompute);
+      try (MiniGpt4 loaded = modelOptions.load(List.of(tape), source)) {
+        boolean fresh = setup.startsFromNothing() && !modelOptions.hasProjection();
+        MiniGpt4 start = fresh ? loaded.withProjection(untrained(loaded, tape)) : loaded;
+        return train(
+            setup, new ProjectionTrainer(start, tape, Collective.single(), setup.weightDecay()));
+      }
     }
   }
 
@@ -142,7 +146,8 @@ final class TrainCommand implements Callable<Integer> {
         TrainingLog log = new TrainingLog(plan.output(), plan.config());
         TrainingScreen screen =
             new TrainingScreen(out, log, trainer, plan, setup.picture(), interrupts)) {
-      Progress start = resume == null ? Progress.START : TrainingCheckpoint.restore(resume, trainer);
+      Path from = resume == null ? setup.resume() : resume;
+      Progress start = from == null ? Progress.START : TrainingCheckpoint.restore(from, trainer);
       if (start.data() != null) {
         data.seek(start.data());
       }
@@ -157,11 +162,10 @@ final class TrainCommand implements Callable<Integer> {
           plan.output());
       out.flush();
       interrupts.answering(true);
-      boolean done =
-          new TrainingRun(trainer, data, plan, Collective.single(), screen).run(start);
+      TrainingRun run = new TrainingRun(trainer, data, plan, Collective.single(), screen);
+      boolean done = run.run(start);
       if (!done) {
-        out.printf(
-            "stopped and saved; go on with --resume %s%n", screen.lastCheckpoint());
+        out.printf("stopped and saved; go on with --resume %s%n", run.lastSaved());
         out.flush();
       }
       return done ? Commands.DONE : Interrupts.EXIT_CODE;

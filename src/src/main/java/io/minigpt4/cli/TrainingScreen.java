@@ -10,7 +10,6 @@ import io.minigpt4.train.TrainingListener;
 import io.minigpt4.train.TrainingLog;
 import io.minigpt4.train.TrainingPlan;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
@@ -113,12 +112,6 @@ final class TrainingScreen implements TrainingListener, AutoCloseable {
   @Override
   public boolean stopped() {
     return interrupts.stopped();
-  }
-
-  /** The newest checkpoint of this run. */
-  Path lastCheckpoint() {
-    Path newest = plan.latestFile();
-    return Files.exists(newest) ? newest : plan.output();
   }
 
   @Override

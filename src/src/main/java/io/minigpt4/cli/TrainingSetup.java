@@ -63,6 +63,9 @@ record TrainingSetup(
   /** What a configuration file says. */
   static TrainingSetup configured(MiniGpt4Config config) {
     RunSettings run = config.run();
+    if (run.evaluate()) {
+      throw new UserException("run.evaluate is True: this command trains; set it to False");
+    }
     if (run.itersPerEpoch() == 0) {
       throw new UserException(
           "run.iters_per_epoch is missing: say how many iterations an epoch has, as the data sets"
@@ -123,6 +126,14 @@ record TrainingSetup(
     return given == null ? otherwise : given;
   }
 
+  /** The configuration's checkpoint to go on from; null for none. */
+  @Nullable Path resume() {
+    if (config == null || config.run().resumeCkptPath().isEmpty()) {
+      return null;
+    }
+    return Path.of(config.run().resumeCkptPath());
+  }
+
   /** Whether the demo's projection is to be forgotten. */
   boolean startsFromNothing() {
     return stage == 1;
@@ -170,8 +181,7 @@ record TrainingSetup(
     if (config == null) {
       String end = stage == 1 ? "\n" : "###";
       ExampleBuilder builder =
-          new ExampleBuilder(
-              model.tokenizer(), model.rowsPerImage(), TEMPLATE, end, DEMO_TOKENS);
+          new ExampleBuilder(model.tokenizer(), model.rowsPerImage(), TEMPLATE, end, DEMO_TOKENS);
       ImageProcessor images = new ImageProcessor(model.vision().config().imageSize());
       return new SampleLoader(
           new DemoSamples(stage, seed, 0, 1, builder, images), workers, ahead, broken);
@@ -186,8 +196,7 @@ record TrainingSetup(
     if (sets.isEmpty()) {
       throw new UserException("the configuration has no datasets to train on");
     }
-    return new MixedBatches(
-        sets, ratios.stream().mapToDouble(Double::doubleValue).toArray(), seed);
+    return new MixedBatches(sets, ratios.stream().mapToDouble(Double::doubleValue).toArray(), seed);
   }
 
   private SampleSource source(
@@ -247,8 +256,7 @@ record TrainingSetup(
       }
       return lines;
     } catch (IOException e) {
-      throw new UserException(
-          file + " (model.prompt_path) cannot be read: " + e.getMessage(), e);
+      throw new UserException(file + " (model.prompt_path) cannot be read: " + e.getMessage(), e);
     }
   }
 }

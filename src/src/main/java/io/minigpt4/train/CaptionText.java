@@ -1,5 +1,6 @@
 package io.minigpt4.train;
 
+import java.util.Arrays;
 import java.util.Locale;
 
 /** The text processor {@code blip_caption} (Li et al. 2022). */
@@ -26,6 +27,6 @@ public final class CaptionText {
     if (words.length <= MOST_WORDS) {
       return trimmed;
     }
-    return String.join(" ", java.util.Arrays.copyOf(words, MOST_WORDS));
+    return String.join(" ", Arrays.copyOf(words, MOST_WORDS));
   }
 }

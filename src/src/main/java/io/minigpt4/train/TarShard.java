@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -35,8 +36,7 @@ final class TarShard implements AutoCloseable {
     }
 
     String extension() {
-      return name.substring(Math.min(name.length(), base().length() + 1)).toLowerCase(
-          java.util.Locale.ROOT);
+      return name.substring(Math.min(name.length(), base().length() + 1)).toLowerCase(Locale.ROOT);
     }
   }
 
@@ -83,8 +83,12 @@ final class TarShard implements AutoCloseable {
   Map<String, byte[]> read(long start) {
     Map<String, byte[]> members = new LinkedHashMap<>();
     try {
-      Member first = member(start);
-      for (Member m = first; m != null && first.base().equals(m.base()); m = member(m.next)) {
+      String base = null;
+      for (Member m = member(start); m != null; m = member(m.next)) {
+        if (base != null && !base.equals(m.base())) {
+          break;
+        }
+        base = m.base();
         members.put(m.extension(), bytes(m.start, (int) m.length));
       }
     } catch (IOException e) {

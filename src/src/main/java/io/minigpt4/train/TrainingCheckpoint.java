@@ -82,7 +82,7 @@ public final class TrainingCheckpoint {
   private static Map<String, Object> state(
       Ops ops, ProjectionTrainer.Parameter parameter, long steps, Arena arena) {
     MemorySegment count = arena.allocate(ValueLayout.JAVA_FLOAT);
-    count.set(ValueLayout.JAVA_FLOAT, 0, steps);
+    count.set(ValueLayout.JAVA_FLOAT, 0, (float) steps);
     Map<String, Object> state = new LinkedHashMap<>();
     state.put("step", Tensor.of(DType.F32, count));
     state.put("exp_avg", host(ops, parameter.m(), arena));
@@ -132,8 +132,7 @@ public final class TrainingCheckpoint {
       restore(checkpoint, 0, trainer, trainer.weight());
       restore(checkpoint, 1, trainer, trainer.bias());
       String steps = scalars.get(OWN + ".steps");
-      trainer.restoreSteps(
-          steps != null ? Long.parseLong(steps) : steps(checkpoint, file));
+      trainer.restoreSteps(steps != null ? Long.parseLong(steps) : steps(checkpoint, file));
       if (scalars.containsKey("scaler.scale")) {
         trainer
             .lossScale()

@@ -11,10 +11,11 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The training loop: epochs of iterations, the rate set at each, checkpoints after each epoch, every
- * so many iterations and when it is stopped.
+ * The training loop: epochs of iterations, the rate set at each, checkpoints after each epoch,
+ * every so many iterations and when it is stopped.
  */
 public final class TrainingRun {
   private final ProjectionTrainer trainer;
@@ -24,6 +25,7 @@ public final class TrainingRun {
   private final TrainingListener listener;
   private double lossSum;
   private double learningRate;
+  private @Nullable Path lastSaved;
 
   /** Puts a run together. */
   public TrainingRun(
@@ -141,9 +143,15 @@ public final class TrainingRun {
     }
   }
 
+  /** The newest checkpoint of this run; null before the first. */
+  public @Nullable Path lastSaved() {
+    return lastSaved;
+  }
+
   private void save(Path file, Progress progress, int epoch) {
     if (ranks.rank() == 0) {
       TrainingCheckpoint.write(file, trainer, progress, epoch, learningRate, plan.config());
+      lastSaved = file;
     }
   }
 }

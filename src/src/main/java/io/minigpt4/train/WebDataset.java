@@ -107,7 +107,8 @@ public final class WebDataset implements SampleSource {
               .filter(members::containsKey)
               .findFirst()
               .map(members::get)
-              .orElseThrow(() -> new UserException(name + ": no picture among " + members.keySet()));
+              .orElseThrow(
+                  () -> new UserException(name + ": no picture among " + members.keySet()));
       return maker.make(name, picture, caption(members, name), luck);
     }
   }
@@ -115,9 +116,7 @@ public final class WebDataset implements SampleSource {
   private static String caption(Map<String, byte[]> members, String name) {
     byte[] json = members.get("json");
     if (json != null) {
-      return JsonFile.parse(name, new String(json, StandardCharsets.UTF_8))
-          .get("caption")
-          .asText();
+      return JsonFile.parse(name, new String(json, StandardCharsets.UTF_8)).get("caption").asText();
     }
     byte[] text = members.get("txt");
     if (text == null) {
@@ -143,7 +142,7 @@ public final class WebDataset implements SampleSource {
     }
     String[] parts = position.split(";", -1);
     List<Place> places = new ArrayList<>();
-    for (String place : parts[3].split(",")) {
+    for (String place : parts[3].split(",", -1)) {
       if (!place.isEmpty()) {
         int colon = place.indexOf(':');
         int of = Integer.parseInt(place.substring(0, colon));

@@ -72,8 +72,7 @@ public final class DemoSamples implements SampleSource {
     Scene scene = Scene.random(dice);
     int size = images.size();
     MemorySegment pixels = Arena.ofAuto().allocate(12L * size * size, 64);
-    images.evaluation(
-        Painter.paint(scene, dice), Tensor.of(DType.F32, pixels, 3, size, size));
+    images.evaluation(Painter.paint(scene, dice), Tensor.of(DType.F32, pixels, 3, size, size));
     return new Sample(pixels, example(scene, dice));
   }
 
@@ -88,8 +87,7 @@ public final class DemoSamples implements SampleSource {
     ChatTemplate chat = ChatTemplate.VICUNA_V0;
     String end = chat.separator();
     String before = chat.system() + end + chat.human() + ": " + chat.imageStart();
-    String question =
-        chat.imageEnd() + " " + turn.question() + end + chat.assistant() + ":";
+    String question = chat.imageEnd() + " " + turn.question() + end + chat.assistant() + ":";
     return builder.dialogue(
         before,
         List.of(

@@ -4,11 +4,10 @@ import io.minigpt4.image.Picture;
 import io.minigpt4.train.Dice;
 import java.util.Map;
 import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 
 /**
- * Draws scenes: a pixel is what most of its four quarters are covered by, mixed. Sizes, proportions,
- * shades, tilt and noise vary.
+ * Draws scenes: a pixel is what most of its four quarters are covered by, mixed. Sizes,
+ * proportions, shades, tilt and noise vary.
  */
 final class Painter {
   /** Several anchors a name: what one drawing program calls red is not quite what another does. */
@@ -36,7 +35,18 @@ final class Painter {
   private Painter() {}
 
   /** A shape in the square from −½ to ½, and how it is turned. */
-  private record Outline(double[][] points, double cos, double sin) {
+  private static final class Outline {
+    private final double[][] points;
+    private final double cos;
+    private final double sin;
+
+    Outline(double[][] points, double angle) {
+      this.points = points;
+      this.cos = Math.cos(angle);
+      this.sin = Math.sin(angle);
+    }
+
+    /** Whether a ray from the point crosses the edges an odd number of times. */
     boolean holds(double x, double y) {
       double u = cos * x + sin * y;
       double v = cos * y - sin * x;
@@ -55,20 +65,19 @@ final class Painter {
   /** A picture of a scene. */
   static Picture paint(Scene scene, Dice dice) {
     int height = dice.nextInt(112, 300);
-    int width =
-        dice.chance(0.4) ? height : (int) (height * Math.exp(dice.nextDouble(-0.35, 0.5)));
+    int width = dice.chance(0.4) ? height : (int) (height * Math.exp(dice.nextDouble(-0.35, 0.5)));
     double spread = dice.nextDouble(1, 8);
     boolean tilted = dice.chance(0.5);
     byte[] rgb = new byte[3 * width * height];
-    int[] background = shade(dice, BACKGROUNDS.get(scene.background()), 0.7 * spread);
+    int[] background = shade(dice, BACKGROUNDS, scene.background(), 0.7 * spread);
     for (int i = 0; i < rgb.length; i++) {
       rgb[i] = (byte) background[i % 3];
     }
     for (Scene.Thing thing : scene.objects()) {
-      int[] colour = shade(dice, SHADES.get(thing.colour()), spread);
+      int[] colour = shade(dice, SHADES, thing.colour(), spread);
       double angle = tilted ? Math.toRadians(dice.nextDouble(-14, 14)) : 0;
       double[][] points = points(thing.shape(), dice.nextDouble());
-      Outline outline = new Outline(points, Math.cos(angle), Math.sin(angle));
+      Outline outline = new Outline(points, angle);
       fill(rgb, width, height, thing, outline, colour);
     }
     return new Picture(width, height, rgb);
@@ -87,7 +96,8 @@ final class Painter {
         int covered = 0;
         for (int q = 0; q < QUARTERS * QUARTERS; q++) {
           double u = (x + (q % QUARTERS + 0.5) / QUARTERS - centreX) / diameter;
-          double v = (y + (q / QUARTERS + 0.5) / QUARTERS - centreY) / diameter;
+          int row = q / QUARTERS;
+          double v = (y + (row + 0.5) / QUARTERS - centreY) / diameter;
           covered += outline.holds(u, v) ? 1 : 0;
         }
         for (int c = 0; c < 3 && covered > 0; c++) {
@@ -100,8 +110,8 @@ final class Painter {
   }
 
   /** A colour between the anchors of a name, plus a little noise. */
-  private static int[] shade(Dice dice, int[] @Nullable [] named, double spread) {
-    int[][] anchors = Objects.requireNonNull(named);
+  private static int[] shade(Dice dice, Map<String, int[][]> named, String name, double spread) {
+    int[][] anchors = Objects.requireNonNull(named.get(name));
     double[] weights = new double[anchors.length];
     double sum = 0;
     for (int i = 0; i < weights.length; i++) {
@@ -114,7 +124,7 @@ final class Painter {
       for (int i = 0; i < weights.length; i++) {
         value += weights[i] / sum * anchors[i][c];
       }
-      colour[c] = (int) Math.clamp(Math.round(value), 0, 255);
+      colour[c] = Math.clamp(Math.round(value), 0, 255);
     }
     return colour;
   }

@@ -20,8 +20,7 @@ record Scene(String background, List<Thing> objects) {
       List.of("circle", "square", "triangle", "star", "heart", "cross");
   static final List<String> COLOURS =
       List.of("red", "orange", "yellow", "green", "blue", "purple", "black", "white");
-  static final List<String> BACKGROUNDS =
-      List.of("white", "grey", "black", "light blue", "cream");
+  static final List<String> BACKGROUNDS = List.of("white", "grey", "black", "light blue", "cream");
 
   private static final int MOST_OBJECTS = 6;
   private static final int CELLS = 9;
@@ -51,8 +50,7 @@ record Scene(String background, List<Thing> objects) {
   /** Draws one. */
   static Scene random(Dice dice) {
     String background = dice.pick(BACKGROUNDS);
-    List<String> colours =
-        COLOURS.stream().filter(colour -> !clash(background, colour)).toList();
+    List<String> colours = COLOURS.stream().filter(colour -> !clash(background, colour)).toList();
     int wanted = dice.nextInt(1, MOST_OBJECTS + 1);
     // Few kinds now and then, so that counts above one are common.
     List<String> shapes = dice.chance(FEW_KINDS) ? some(dice, SHAPES) : SHAPES;

@@ -94,11 +94,7 @@ final class Talk {
   }
 
   private static String seeing(Scene scene) {
-    return "I can see "
-        + listed(scene, true)
-        + ". The background is "
-        + scene.background()
-        + ".";
+    return "I can see " + listed(scene, true) + ". The background is " + scene.background() + ".";
   }
 
   private static String byPlace(Scene scene) {
@@ -167,15 +163,15 @@ final class Talk {
     String name = thing.colour() + " " + thing.shape();
     boolean single =
         scene.objects().stream()
-                .filter(
-                    o -> o.shape().equals(thing.shape()) && o.colour().equals(thing.colour()))
+                .filter(o -> o.shape().equals(thing.shape()) && o.colour().equals(thing.colour()))
                 .count()
             == 1;
     if (!single) {
       return atPlace(scene, thing.cell());
     }
     return dice.chance(0.7)
-        ? new Turn("Where is the " + name + "?", "The " + name + " is " + PLACES.get(thing.cell()) + ".")
+        ? new Turn(
+            "Where is the " + name + "?", "The " + name + " is " + PLACES.get(thing.cell()) + ".")
         : new Turn("How big is the " + name + "?", "The " + name + " is " + thing.size() + ".");
   }
 }
