@@ -76,6 +76,8 @@ part() {
     note "$name" passed "$took" "$(last_words "$report/$name.txt")"
   elif [ "$took" -ge "$allowed" ]; then
     note "$name" failed "$took" "ended after its limit of $allowed s"
+  elif grep -q "no GPU can be used" "$report/$name.txt"; then
+    note "$name" missing "$took" "$(grep -m 1 "no GPU can be used" "$report/$name.txt")"
   elif [ "$code" = 77 ]; then
     note "$name" missing "$took" "$(last_words "$report/$name.txt")"
   else
@@ -97,8 +99,11 @@ gpu() {
 
 doctor() {
   "$engine" help doctor >/dev/null 2>&1 || missing "this build has no doctor"
-  "$engine" doctor --output json >"$report/doctor.json" || { "$engine" doctor --quick; return 1; }
-  "$engine" doctor --quick
+  "$engine" doctor --device "$device" --output json >"$report/doctor.json"
+  code=$?
+  "$engine" doctor --device "$device" --quick 2>&1 || return 1
+  [ "$code" = 0 ] || echo "the shapes of the models failed: doctor.json tells more"
+  return "$code"
 }
 
 # The demo model's greedy answers, on the GPU and on the processor.
