@@ -7,8 +7,8 @@
 # each part has a limit. A part that cannot run is reported as missing, and the exit code is 1 unless all
 # parts ran and passed. DEVICE=cuda:1 chooses a GPU, PYTHON the Python with PyTorch.
 set -u
-here=$(dirname "$(readlink -f "$0")")
-report=${1:-gpu-report}
+self=$(readlink -f "$0")
+here=$(dirname "$self")
 device=${DEVICE:-cuda}
 python=${PYTHON:-python3}
 limit=520
@@ -26,10 +26,6 @@ fi
 engine=$root/minigpt4
 picture=$root/docs/images/scene.png
 
-mkdir -p "$report" || exit 1
-report=$(cd "$report" && pwd)
-: >"$report/parts.tsv"
-
 note() { # NAME STATUS SECONDS DETAIL
   detail=$(printf '%s' "$4" | tr '\t\n"\\' "  '/" | cut -c 1-300)
   printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$detail" >>"$report/parts.tsv"
@@ -44,37 +40,23 @@ last_words() { # FILE: its last line that says something
   grep -v '^ *$' "$1" 2>/dev/null | tail -n 1
 }
 
-# part NAME SECONDS COMMAND...: runs a function or program; what it prints goes to NAME.txt.
+# part NAME SECONDS: runs the function of that name; what it prints goes to NAME.txt. It is a run of
+# this script of its own, because timeout ends programs with all that they started.
 part() {
   name=$1
   allowed=$2
-  shift 2
   [ "$allowed" -le "$(left)" ] || allowed=$(left)
   if [ "$allowed" -lt 5 ]; then
     note "$name" missing 0 "no time left"
-    return 1
+    return
   fi
   begun=$(date +%s)
-  # A group of its own, so that all of it can be ended.
-  (
-    set -m
-    "$@" </dev/null >"$report/$name.txt" 2>&1 &
-    work=$!
-    (
-      sleep "$allowed"
-      kill -TERM "-$work" 2>/dev/null && sleep 5 && kill -KILL "-$work" 2>/dev/null
-    ) </dev/null >/dev/null 2>&1 &
-    guard=$!
-    wait "$work"
-    code=$?
-    kill -TERM "-$guard" 2>/dev/null
-    exit "$code"
-  ) 2>/dev/null
+  timeout -k 5 "$allowed" "$self" --part "$report" "$name" </dev/null >"$report/$name.txt" 2>&1
   code=$?
   took=$(($(date +%s) - begun))
   if [ "$code" = 0 ]; then
     note "$name" passed "$took" "$(last_words "$report/$name.txt")"
-  elif [ "$took" -ge "$allowed" ]; then
+  elif [ "$code" = 124 ] || [ "$code" = 137 ]; then
     note "$name" failed "$took" "ended after its limit of $allowed s"
   elif grep -q "no GPU can be used" "$report/$name.txt"; then
     note "$name" missing "$took" "$(grep -m 1 "no GPU can be used" "$report/$name.txt")"
@@ -83,7 +65,6 @@ part() {
   else
     note "$name" failed "$took" "exit code $code: $(last_words "$report/$name.txt")"
   fi
-  return "$code"
 }
 
 missing() { # REASON: ends a part that cannot run
@@ -175,17 +156,27 @@ compare() {
   [ "$found" = yes ] || missing "nothing to compare: no benchmark of ours ran on the GPU"
 }
 
-part gpu 20 gpu
-part doctor 100 doctor
-part demo 50 demo
-part parity 80 parity
-part llm 70 llm
-part vision 30 vision
-part vision64 40 vision64
-part kernels 40 kernels
-part jcuda 30 jcuda
-part torch 200 torch
-part compare 20 compare
+if [ "${1:-}" = --part ]; then
+  report=$2
+  "$3"
+  exit
+fi
+report=${1:-gpu-report}
+mkdir -p "$report" || exit 1
+report=$(cd "$report" && pwd)
+: >"$report/parts.tsv"
+
+part gpu 20
+part doctor 100
+part demo 50
+part parity 80
+part llm 70
+part vision 30
+part vision64 40
+part kernels 40
+part jcuda 30
+part torch 200
+part compare 20
 
 failures=$(awk -F '\t' '$2 != "passed"' "$report/parts.tsv" | wc -l)
 awk -F '\t' 'BEGIN { print "{\"parts\": [" }
