@@ -227,12 +227,15 @@ def export(folder: Path, count: int) -> None:
 
 
 def score(answers_file: Path, count: int) -> dict:
-    """Scores lines of {"images", "prompt", "text"}; pictures that are not answered at all are left out."""
+    """Scores lines of {"images", "prompt", "text"}, where a line without images is about the last one's; pictures that are not
+    answered at all are left out."""
     said: dict[str, dict[str, str]] = {}
+    name = ""
     for line in answers_file.read_text().splitlines():
         if line.strip():
             entry = json.loads(line)
-            said.setdefault(Path(entry["images"][0]).name, {})[entry["prompt"]] = entry["text"]
+            name = Path(entry["images"][0]).name if entry["images"] else name
+            said.setdefault(name, {})[entry["prompt"]] = entry["text"]
     result = {}
     for renderer in RENDERERS:
         tally = Tally()
