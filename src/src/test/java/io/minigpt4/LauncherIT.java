@@ -160,7 +160,8 @@ class LauncherIT {
     ProcessBuilder builder = Program.builder(java, "-jar", probeJar.toString(), "wait");
     // In a session of its own there is no terminal whose Ctrl-C the child would get by itself.
     builder.command().addFirst("setsid");
-    Process launcher = builder.redirectError(ProcessBuilder.Redirect.INHERIT).start();
+    Process launcher =
+        Program.interruptible(builder).redirectError(ProcessBuilder.Redirect.INHERIT).start();
     try (BufferedReader out = launcher.inputReader(StandardCharsets.UTF_8)) {
       long pid = Long.parseLong(out.readLine());
       ProcessHandle child = ProcessHandle.of(pid).orElseThrow();

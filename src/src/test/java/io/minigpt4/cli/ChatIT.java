@@ -162,7 +162,7 @@ class ChatIT {
       command.addAll(List.of("-p", "Describe this image in detail."));
     }
     Process process =
-        Program.builder(command.toArray(String[]::new))
+        Program.interruptible(Program.builder(command.toArray(String[]::new)))
             .redirectError(ProcessBuilder.Redirect.DISCARD)
             .start();
     try (InputStream out = process.getInputStream()) {

@@ -5,6 +5,7 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -30,6 +31,17 @@ public record Program(int code, String out, String err) {
     ProcessBuilder builder = new ProcessBuilder(command);
     builder.environment().remove("MINIGPT4_JAVA_HOME");
     builder.environment().remove("MINIGPT4_JAVA_OPTS");
+    return builder;
+  }
+
+  /**
+   * Lets the command be interrupted even where the tests run in the background of a shell, whose
+   * processes inherit that SIGINT is ignored. Linux only: it needs GNU's env.
+   */
+  public static ProcessBuilder interruptible(ProcessBuilder builder) {
+    if (System.getProperty("os.name").equals("Linux")) {
+      builder.command().addAll(0, List.of("env", "--default-signal=INT"));
+    }
     return builder;
   }
 
