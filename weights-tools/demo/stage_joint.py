@@ -1,8 +1,8 @@
-"""Stages 3 and 4: both eyes taught through the frozen language model, then the projection that ships.
+"""The stages `joint`, `settle` and `adapt`, which teach both eyes through the frozen language model, and `projection`.
 
-Stage 3 trains ViT, Q-Former and a throw-away projection by the language loss, which shows that a linear projection
-that works exists. Stage 4 forgets that projection, freezes everything else and trains a fresh one by MiniGPT-4's own
-recipe in small: captions first, conversations second.
+The first three train ViT, Q-Former and a projection by the language loss, which shows that a linear projection that works
+exists. `projection` forgets that one, freezes everything else and trains a fresh one by MiniGPT-4's own recipe in small:
+captions first, conversations second.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Meter:
 
 
 def train_projection(model: MiniGpt4, prompts: Prompts, steps: tuple[int, int], images: int, seed: int, log) -> None:
-    """Stage 4: a fresh nn.Linear, captions for steps[0] steps, then conversations for steps[1]."""
+    """A fresh nn.Linear, captions for steps[0] steps, then conversations for steps[1]."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model.requires_grad_(False)

@@ -2,6 +2,7 @@ package io.minigpt4.cli;
 
 import io.minigpt4.autograd.Tape;
 import io.minigpt4.distributed.Collective;
+import io.minigpt4.distributed.Launched;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelSource;
 import io.minigpt4.model.Projection;
@@ -103,6 +104,7 @@ final class TrainCommand implements Callable<Integer> {
     }
     setup = setup.with(output, epochs, iterations, batch);
     ModelSource source = modelOptions.trainingSource();
+    Launched.requireAlone(System.getenv());
     try (Devices devices = modelOptions.openForTraining()) {
       if (devices.all().size() > 1) {
         throw new UserException("training computes on one device; name one with --device");
