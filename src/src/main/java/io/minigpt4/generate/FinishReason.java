@@ -9,5 +9,7 @@ public enum FinishReason {
   /** The most new tokens that were asked for, or that the context has room for, are there. */
   LENGTH,
   /** The listener wished so. */
-  CANCELLED
+  CANCELLED,
+  /** The time that was given for it is over. */
+  DEADLINE
 }

@@ -171,6 +171,12 @@ public final class Llama {
     return null;
   }
 
+  /** Bytes that a token's keys and values take, of all layers together. */
+  public long kvBytesPerToken() {
+    long elements = 2L * config.numHiddenLayers() * pool.kvHeads() * pool.headDim();
+    return elements * pool.dtype().bytes();
+  }
+
   /** A new, empty sequence. */
   public KvCache newCache() {
     return pool.newCache();
