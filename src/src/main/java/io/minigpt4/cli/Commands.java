@@ -62,7 +62,7 @@ public final class Commands {
   }
 
   /** The same with other streams than the process's own. */
-  static int run(Object command, PrintWriter out, PrintWriter err, String... args) {
+  public static int run(Object command, PrintWriter out, PrintWriter err, String... args) {
     CommandLine commandLine = new CommandLine(command);
     commandLine.setOut(out);
     commandLine.setErr(err);
@@ -148,7 +148,7 @@ public final class Commands {
   }
 
   /** Prints a line that says what may not be as the user thinks. */
-  static void warn(PrintWriter err, String message) {
+  public static void warn(PrintWriter err, String message) {
     err.println("minigpt4: warning: " + Printable.line(message));
     err.flush();
   }

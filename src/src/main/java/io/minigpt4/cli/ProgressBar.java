@@ -7,7 +7,7 @@ import java.util.Locale;
  * Shows on stderr how far some work is: on a terminal a bar, unless it takes less than a second;
  * elsewhere a line every five seconds.
  */
-final class ProgressBar implements AutoCloseable {
+public final class ProgressBar implements AutoCloseable {
   private static final long BAR_PATIENCE_NANOS = 1_000_000_000L;
   private static final long REDRAW_NANOS = 100_000_000L;
   private static final long LINE_NANOS = 5_000_000_000L;
@@ -31,12 +31,12 @@ final class ProgressBar implements AutoCloseable {
   }
 
   /** One that shows itself on stderr. */
-  static ProgressBar onStderr(String work) {
+  public static ProgressBar onStderr(String work) {
     return new ProgressBar(work, System.err, Terminals.stderr());
   }
 
   /** Takes note of progress in bytes. */
-  void bytes(long done, long total) {
+  public void bytes(long done, long total) {
     if (due(total)) {
       String size =
           total < 1_000_000_000
@@ -47,7 +47,7 @@ final class ProgressBar implements AutoCloseable {
   }
 
   /** Takes note of progress in things of one kind. */
-  void items(long done, long total) {
+  public void items(long done, long total) {
     if (due(total)) {
       show(done, total, done + " of " + total);
     }
