@@ -2,12 +2,40 @@ package io.minigpt4.cpu;
 
 /** Row-wise and element-wise operations, shared out by rows. */
 final class RowWork implements Team.Task {
-  /** What is done to each row. */
+  /**
+   * What is done to each row. Each operation is a method of its own, so that C2 puts two of them
+   * into the loop at most: with all of them it stopped inlining in the middle of one, now and then
+   * ({@link VectorMath} says what follows).
+   */
   enum Kind {
-    LAYER_NORM,
-    RMS_NORM,
-    ADD,
-    SILU_MUL
+    LAYER_NORM {
+      @Override
+      void row(RowWork work, long x, long y, long out) {
+        work.addFirst(x, y);
+        work.kernels.layerNorm(x, work.weight, work.bias, work.eps, out, work.width);
+      }
+    },
+    RMS_NORM {
+      @Override
+      void row(RowWork work, long x, long y, long out) {
+        work.addFirst(x, y);
+        work.kernels.rmsNorm(x, work.weight, work.eps, out, work.width);
+      }
+    },
+    ADD {
+      @Override
+      void row(RowWork work, long x, long y, long out) {
+        work.kernels.add(x, y, work.width);
+      }
+    },
+    SILU_MUL {
+      @Override
+      void row(RowWork work, long x, long y, long out) {
+        work.kernels.siluMul(x, y, out, work.width);
+      }
+    };
+
+    abstract void row(RowWork work, long x, long y, long out);
   }
 
   /** Elements below which waking other threads costs more than it brings. */
@@ -77,23 +105,16 @@ final class RowWork implements Team.Task {
   public void run(int item, int worker) {
     int end = Math.min(rows, (item + 1) * rowsPerItem);
     for (int row = item * rowsPerItem; row < end; row++) {
-      long xRow = x + 4L * row * xStride;
-      long yRow = y + 4L * row * yStride;
-      long outRow = out + 4L * row * outStride;
-      switch (kind) {
-        case ADD -> kernels.add(xRow, yRow, width);
-        case SILU_MUL -> kernels.siluMul(xRow, yRow, outRow, width);
-        case LAYER_NORM, RMS_NORM -> {
-          if (y != 0) {
-            kernels.add(xRow, yRow, width);
-          }
-          if (kind == Kind.RMS_NORM) {
-            kernels.rmsNorm(xRow, weight, eps, outRow, width);
-          } else {
-            kernels.layerNorm(xRow, weight, bias, eps, outRow, width);
-          }
-        }
-      }
+      kind.row(this, x + 4L * row * xStride, y + 4L * row * yStride, out + 4L * row * outStride);
+    }
+  }
+
+  /**
+   * x += y, unless y is 0; what {@code y} is then stands in the operands, not in a row's address.
+   */
+  private void addFirst(long xRow, long yRow) {
+    if (y != 0) {
+      kernels.add(xRow, yRow, width);
     }
   }
 }

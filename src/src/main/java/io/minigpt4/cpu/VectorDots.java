@@ -1,7 +1,6 @@
 package io.minigpt4.cpu;
 
 import static jdk.incubator.vector.VectorOperators.ADD;
-import static jdk.incubator.vector.VectorOperators.AND;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 
 import io.minigpt4.tensor.DType;
@@ -42,14 +41,6 @@ final class VectorDots {
 
   static int scratch(int k) {
     return 4 * Math.min(k, CHUNK) + 4;
-  }
-
-  private static FloatVector load(long address) {
-    return FloatVector.fromMemorySegment(SPECIES, Memory.ALL, address, ORDER);
-  }
-
-  private static IntVector loadInts(long address) {
-    return IntVector.fromMemorySegment(INTS, Memory.ALL, address, ORDER);
   }
 
   static void dots(
@@ -110,10 +101,10 @@ final class VectorDots {
     int bound = SPECIES.loopBound(k);
     for (int i = 0; i < bound; i += N) {
       FloatVector v = FloatVector.fromArray(SPECIES, x, i);
-      a = load(w + 4L * i).fma(v, a);
-      b = load(w1 + 4L * i).fma(v, b);
-      c = load(w2 + 4L * i).fma(v, c);
-      d = load(w3 + 4L * i).fma(v, d);
+      a = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w + 4L * i, ORDER).fma(v, a);
+      b = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w1 + 4L * i, ORDER).fma(v, b);
+      c = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w2 + 4L * i, ORDER).fma(v, c);
+      d = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w3 + 4L * i, ORDER).fma(v, d);
     }
     results[0] = a.reduceLanes(ADD);
     results[1] = b.reduceLanes(ADD);
@@ -140,18 +131,23 @@ final class VectorDots {
     FloatVector b = FloatVector.zero(SPECIES);
     FloatVector c = FloatVector.zero(SPECIES);
     FloatVector d = FloatVector.zero(SPECIES);
+    IntVector upper = IntVector.broadcast(INTS, 0xffff0000);
     int bound = SPECIES.loopBound(half);
     for (int i = 0; i < bound; i += N) {
       FloatVector even = FloatVector.fromArray(SPECIES, x, i);
       FloatVector odd = FloatVector.fromArray(SPECIES, x, half + i);
-      IntVector p = loadInts(w + 4L * i);
-      a = odd(p).fma(odd, even(p).fma(even, a));
-      IntVector q = loadInts(w1 + 4L * i);
-      b = odd(q).fma(odd, even(q).fma(even, b));
-      IntVector s = loadInts(w2 + 4L * i);
-      c = odd(s).fma(odd, even(s).fma(even, c));
-      IntVector t = loadInts(w3 + 4L * i);
-      d = odd(t).fma(odd, even(t).fma(even, d));
+      IntVector p = IntVector.fromMemorySegment(INTS, Memory.ALL, w + 4L * i, ORDER);
+      a = p.lanewise(LSHL, 16).reinterpretAsFloats().fma(even, a);
+      a = p.and(upper).reinterpretAsFloats().fma(odd, a);
+      IntVector q = IntVector.fromMemorySegment(INTS, Memory.ALL, w1 + 4L * i, ORDER);
+      b = q.lanewise(LSHL, 16).reinterpretAsFloats().fma(even, b);
+      b = q.and(upper).reinterpretAsFloats().fma(odd, b);
+      IntVector s = IntVector.fromMemorySegment(INTS, Memory.ALL, w2 + 4L * i, ORDER);
+      c = s.lanewise(LSHL, 16).reinterpretAsFloats().fma(even, c);
+      c = s.and(upper).reinterpretAsFloats().fma(odd, c);
+      IntVector t = IntVector.fromMemorySegment(INTS, Memory.ALL, w3 + 4L * i, ORDER);
+      d = t.lanewise(LSHL, 16).reinterpretAsFloats().fma(even, d);
+      d = t.and(upper).reinterpretAsFloats().fma(odd, d);
     }
     results[0] = a.reduceLanes(ADD);
     results[1] = b.reduceLanes(ADD);
@@ -168,14 +164,6 @@ final class VectorDots {
     }
   }
 
-  private static FloatVector even(IntVector pairs) {
-    return pairs.lanewise(LSHL, 16).reinterpretAsFloats();
-  }
-
-  private static FloatVector odd(IntVector pairs) {
-    return pairs.lanewise(AND, 0xffff0000).reinterpretAsFloats();
-  }
-
   /**
    * Float16, one row: {@link #arrange} has put even and odd elements of x apart and scaled them.
    * With more than one row C2 stops inlining and boxes the vectors.
@@ -186,7 +174,7 @@ final class VectorDots {
     FloatVector b = FloatVector.zero(SPECIES);
     int bound = SPECIES.loopBound(half);
     for (int i = 0; i < bound; i += N) {
-      IntVector pairs = loadInts(w + 4L * i);
+      IntVector pairs = IntVector.fromMemorySegment(INTS, Memory.ALL, w + 4L * i, ORDER);
       FloatVector even = VectorHalf.scaled(pairs.lanewise(LSHL, 16));
       a = even.fma(FloatVector.fromArray(SPECIES, x, i), a);
       FloatVector odd = VectorHalf.scaled(pairs);

@@ -15,23 +15,18 @@ final class VectorGradKernels implements GradKernels {
 
   private final ScalarGradKernels scalar = new ScalarGradKernels();
 
-  private static FloatVector load(long address) {
-    return FloatVector.fromMemorySegment(SPECIES, Memory.ALL, address, ORDER);
-  }
-
-  private static void store(FloatVector values, long address) {
-    values.intoMemorySegment(Memory.ALL, address, ORDER);
-  }
-
   @Override
   public void rmsNorm(long x, long weight, float eps, long dOut, long dx, boolean add, int n) {
     int bound = SPECIES.loopBound(n);
     FloatVector squares = FloatVector.zero(SPECIES);
     FloatVector products = FloatVector.zero(SPECIES);
     for (int i = 0; i < bound; i += N) {
-      FloatVector value = load(x + 4L * i);
+      FloatVector value = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER);
       squares = value.fma(value, squares);
-      products = load(weight + 4L * i).mul(load(dOut + 4L * i)).fma(value, products);
+      products =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, weight + 4L * i, ORDER)
+              .mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, dOut + 4L * i, ORDER))
+              .fma(value, products);
     }
     double square = squares.reduceLanes(ADD);
     double product = products.reduceLanes(ADD);
@@ -45,9 +40,16 @@ final class VectorGradKernels implements GradKernels {
     float towardsX = (float) (exact * exact * exact * product / n);
     FloatVector minusX = FloatVector.broadcast(SPECIES, -towardsX);
     for (int i = 0; i < bound; i += N) {
-      FloatVector scaled = load(weight + 4L * i).mul(load(dOut + 4L * i)).mul(inverse);
-      FloatVector value = load(x + 4L * i).fma(minusX, scaled);
-      store(add ? value.add(load(dx + 4L * i)) : value, dx + 4L * i);
+      FloatVector scaled =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, weight + 4L * i, ORDER)
+              .mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, dOut + 4L * i, ORDER))
+              .mul(inverse);
+      FloatVector value =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER).fma(minusX, scaled);
+      if (add) {
+        value = value.add(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, dx + 4L * i, ORDER));
+      }
+      value.intoMemorySegment(Memory.ALL, dx + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       float scaled = Memory.getFloat(weight + 4L * i) * Memory.getFloat(dOut + 4L * i) * inverse;
@@ -60,15 +62,16 @@ final class VectorGradKernels implements GradKernels {
   public void siluMul(long gate, long up, long dOut, long dGate, long dUp, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {
-      FloatVector g = load(gate + 4L * i);
+      FloatVector g = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, gate + 4L * i, ORDER);
       FloatVector s = VectorMath.sigmoid(g);
-      FloatVector d = load(dOut + 4L * i);
+      FloatVector d = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, dOut + 4L * i, ORDER);
       FloatVector silu = g.mul(s);
       // s · (1 + g · (1 − s)) = s + silu · (1 − s)
       FloatVector slope = silu.fma(s.neg().add(1), s);
-      FloatVector toGate = d.mul(load(up + 4L * i)).mul(slope);
-      store(d.mul(silu), dUp + 4L * i);
-      store(toGate, dGate + 4L * i);
+      FloatVector toGate =
+          d.mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, up + 4L * i, ORDER)).mul(slope);
+      d.mul(silu).intoMemorySegment(Memory.ALL, dUp + 4L * i, ORDER);
+      toGate.intoMemorySegment(Memory.ALL, dGate + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       ScalarGradKernels.siluMul(gate, up, dOut, dGate, dUp, 4L * i);
@@ -100,17 +103,22 @@ final class VectorGradKernels implements GradKernels {
   public void adamW(long weight, long gradient, long m, long v, AdamWFactors f, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {
-      FloatVector g = load(gradient + 4L * i);
-      FloatVector mean = load(m + 4L * i);
+      FloatVector g = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, gradient + 4L * i, ORDER);
+      FloatVector mean = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, m + 4L * i, ORDER);
       mean = mean.add(g.sub(mean).mul(f.oneMinusBeta1()));
       FloatVector square = g.mul(f.oneMinusBeta2()).mul(g);
-      square = square.add(load(v + 4L * i).mul(f.beta2()));
+      square =
+          square.add(
+              FloatVector.fromMemorySegment(SPECIES, Memory.ALL, v + 4L * i, ORDER).mul(f.beta2()));
       FloatVector root =
           square.lanewise(VectorOperators.SQRT).div(f.rootCorrection()).add(f.epsilon());
-      store(mean, m + 4L * i);
-      store(square, v + 4L * i);
-      FloatVector decayed = load(weight + 4L * i).mul(f.decay());
-      store(decayed.sub(mean.mul(f.stepSize()).div(root)), weight + 4L * i);
+      mean.intoMemorySegment(Memory.ALL, m + 4L * i, ORDER);
+      square.intoMemorySegment(Memory.ALL, v + 4L * i, ORDER);
+      FloatVector decayed =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, weight + 4L * i, ORDER).mul(f.decay());
+      decayed
+          .sub(mean.mul(f.stepSize()).div(root))
+          .intoMemorySegment(Memory.ALL, weight + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       ScalarGradKernels.adamW(weight, gradient, m, v, f, 4L * i);

@@ -3,58 +3,61 @@ package io.minigpt4.cpu;
 import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.GT;
 import static jdk.incubator.vector.VectorOperators.LSHL;
-import static jdk.incubator.vector.VectorOperators.LT;
 import static jdk.incubator.vector.VectorOperators.MAX;
 
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorSpecies;
 
-/** Exponentials and what is made of them, softmax, GELU, SiLU; and the norms. */
+/**
+ * Exponentials and what is made of them, softmax, GELU, SiLU; and the norms.
+ *
+ * <p>C2 stops putting methods into each other once it has made some 18,000 nodes in one
+ * compilation, and a call of the Vector API makes 300 to 700. Where it stops before a method of
+ * ours that takes or gives a vector, that vector goes through the heap in every round of the loop,
+ * for as long as the virtual machine lives. So loops call the API itself, which is exempt, and few
+ * methods of ours besides; and what those do is written with few calls rather than few
+ * instructions: a broadcast vector as an operand, for instance, costs half the nodes of a float.
+ */
 final class VectorMath {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final int N = SPECIES.length();
   private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
 
-  /** Below this, e^x is smaller than any normal float; it is taken as 0. */
-  private static final float LOWEST = -87.33654f;
+  /** log₂ e times this, rounded, is −127. */
+  private static final float LOWEST = -88.02969f;
 
-  /** Above this, e^x is taken as e^88. */
-  private static final float HIGHEST = 88;
+  /** log₂ e times this, rounded, is 128. */
+  private static final float HIGHEST = 88.722839f;
+
+  /** 1.5 · 2²³ + 127. */
+  private static final float MAGIC = 12583039f;
 
   private VectorMath() {}
 
-  private static FloatVector load(long address) {
-    return FloatVector.fromMemorySegment(SPECIES, Memory.ALL, address, ORDER);
-  }
-
-  private static void store(FloatVector values, long address) {
-    values.intoMemorySegment(Memory.ALL, address, ORDER);
-  }
-
   /**
-   * e^x for x ≤ 88 within 1e-7 relative: x = n ln 2 + r with |r| ≤ ln 2 / 2, a polynomial in r (the
-   * coefficients are those of the Cephes library's expf) and n put into the exponent. Adding 1.5 ·
-   * 2²³ rounds to an integer and leaves it in the low bits.
+   * e^x within 1e-7 relative, 0 where it is smaller than any normal float, infinite where it is
+   * larger: x = n ln 2 + r with |r| ≤ ln 2 / 2, a polynomial in r (the coefficients are those of
+   * the Cephes library's expf) and n put into the exponent. Adding 1.5 · 2²³ rounds to an integer
+   * and leaves it in the low bits; 127 more, and these are the bits of 2ⁿ's exponent already. The
+   * limits let n reach the exponents of zero and of infinity, no further.
    */
   private static FloatVector exp(FloatVector x) {
-    FloatVector shifted = x.mul(1.442695f).add(12582912f);
-    FloatVector n = shifted.sub(12582912f);
-    FloatVector minusN = n.neg();
-    FloatVector r =
-        minusN.fma(FloatVector.broadcast(SPECIES, 0.6933594f), x).sub(n.mul(-0.00021219444f));
+    FloatVector magic = FloatVector.broadcast(SPECIES, MAGIC);
+    x = x.min(FloatVector.broadcast(SPECIES, HIGHEST)).max(FloatVector.broadcast(SPECIES, LOWEST));
+    FloatVector shifted = x.fma(FloatVector.broadcast(SPECIES, 1.442695f), magic);
+    FloatVector n = shifted.sub(magic);
+    FloatVector r = n.fma(FloatVector.broadcast(SPECIES, -0.6933594f), x);
+    r = n.fma(FloatVector.broadcast(SPECIES, 0.00021219444f), r);
     FloatVector p = FloatVector.broadcast(SPECIES, 0.00019875691f);
     p = p.fma(r, FloatVector.broadcast(SPECIES, 0.0013981999f));
     p = p.fma(r, FloatVector.broadcast(SPECIES, 0.008333452f));
     p = p.fma(r, FloatVector.broadcast(SPECIES, 0.041665796f));
     p = p.fma(r, FloatVector.broadcast(SPECIES, 0.16666666f));
     p = p.fma(r, FloatVector.broadcast(SPECIES, 0.5f));
-    FloatVector power = p.fma(r.mul(r), r).add(1);
-    IntVector exponent = shifted.reinterpretAsInts().lanewise(LSHL, 23).add(0x3f800000);
-    FloatVector result = power.mul(exponent.reinterpretAsFloats());
-    return result.blend(0, x.compare(LT, LOWEST));
+    FloatVector one = FloatVector.broadcast(SPECIES, 1);
+    FloatVector power = p.fma(r, one).fma(r, one);
+    return power.mul(shifted.reinterpretAsInts().lanewise(LSHL, 23).reinterpretAsFloats());
   }
 
   /** x/2 · (1 + erf(x/√2)), erf within 2e-7 (Abramowitz and Stegun, 7.1.26). */
@@ -73,19 +76,15 @@ final class VectorMath {
     return left.blend(x.sub(left), x.compare(GT, 0));
   }
 
-  /** x / (1 + e^−x); where e^−x is too large for a float, the result is 0. */
+  /** x / (1 + e^−x). */
   private static FloatVector silu(FloatVector x) {
-    FloatVector minus = x.neg();
-    VectorMask<Float> vanishes = minus.compare(GT, HIGHEST);
-    return x.div(exp(minus.blend(HIGHEST, vanishes)).add(1)).blend(0, vanishes);
+    return x.div(exp(x.neg()).add(FloatVector.broadcast(SPECIES, 1)));
   }
 
-  /** 1 / (1 + e^−x); where e^−x is too large for a float, the result is 0. */
+  /** 1 / (1 + e^−x). */
   static FloatVector sigmoid(FloatVector x) {
-    FloatVector minus = x.neg();
-    VectorMask<Float> vanishes = minus.compare(GT, HIGHEST);
     FloatVector one = FloatVector.broadcast(SPECIES, 1);
-    return one.div(exp(minus.blend(HIGHEST, vanishes)).add(1)).blend(0, vanishes);
+    return one.div(exp(x.neg()).add(one));
   }
 
   static void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt) {
@@ -160,7 +159,9 @@ final class VectorMath {
   static void addGelu(long x, long y, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {
-      store(gelu(load(x + 4L * i).add(load(y + 4L * i))), x + 4L * i);
+      gelu(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER)
+              .add(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, y + 4L * i, ORDER)))
+          .intoMemorySegment(Memory.ALL, x + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       float sum = Memory.getFloat(x + 4L * i) + Memory.getFloat(y + 4L * i);
@@ -171,7 +172,9 @@ final class VectorMath {
   static void add(long x, long y, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {
-      store(load(x + 4L * i).add(load(y + 4L * i)), x + 4L * i);
+      FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER)
+          .add(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, y + 4L * i, ORDER))
+          .intoMemorySegment(Memory.ALL, x + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       Memory.setFloat(x + 4L * i, Memory.getFloat(x + 4L * i) + Memory.getFloat(y + 4L * i));
@@ -181,7 +184,9 @@ final class VectorMath {
   static void siluMul(long gate, long up, long out, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {
-      store(silu(load(gate + 4L * i)).mul(load(up + 4L * i)), out + 4L * i);
+      silu(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, gate + 4L * i, ORDER))
+          .mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, up + 4L * i, ORDER))
+          .intoMemorySegment(Memory.ALL, out + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       float value = ScalarKernels.silu(Memory.getFloat(gate + 4L * i));
@@ -197,7 +202,7 @@ final class VectorMath {
     int bound = SPECIES.loopBound(n);
     FloatVector sums = FloatVector.zero(SPECIES);
     for (int i = 0; i < bound; i += N) {
-      sums = sums.add(load(x + 4L * i));
+      sums = sums.add(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER));
     }
     float sum = sums.reduceLanes(ADD);
     for (int i = bound; i < n; i++) {
@@ -207,7 +212,8 @@ final class VectorMath {
     FloatVector deviations = FloatVector.zero(SPECIES);
     FloatVector squares = FloatVector.zero(SPECIES);
     for (int i = 0; i < bound; i += N) {
-      FloatVector d = load(x + 4L * i).sub(guess);
+      FloatVector d =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER).sub(guess);
       deviations = deviations.add(d);
       squares = d.fma(d, squares);
     }
@@ -222,8 +228,16 @@ final class VectorMath {
     float inverse = (float) (1 / Math.sqrt(variance + eps));
     float shift = (float) (deviation / n);
     for (int i = 0; i < bound; i += N) {
-      FloatVector normal = load(x + 4L * i).sub(guess).sub(shift).mul(inverse);
-      store(normal.fma(load(weight + 4L * i), load(bias + 4L * i)), out + 4L * i);
+      FloatVector normal =
+          FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER)
+              .sub(guess)
+              .sub(shift)
+              .mul(inverse);
+      normal
+          .fma(
+              FloatVector.fromMemorySegment(SPECIES, Memory.ALL, weight + 4L * i, ORDER),
+              FloatVector.fromMemorySegment(SPECIES, Memory.ALL, bias + 4L * i, ORDER))
+          .intoMemorySegment(Memory.ALL, out + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       float normal = (Memory.getFloat(x + 4L * i) - guess - shift) * inverse;
@@ -236,7 +250,7 @@ final class VectorMath {
     int bound = SPECIES.loopBound(n);
     FloatVector squares = FloatVector.zero(SPECIES);
     for (int i = 0; i < bound; i += N) {
-      FloatVector value = load(x + 4L * i);
+      FloatVector value = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER);
       squares = value.fma(value, squares);
     }
     double square = squares.reduceLanes(ADD);
@@ -246,7 +260,10 @@ final class VectorMath {
     }
     float inverse = (float) (1 / Math.sqrt(square / n + eps));
     for (int i = 0; i < bound; i += N) {
-      store(load(x + 4L * i).mul(inverse).mul(load(weight + 4L * i)), out + 4L * i);
+      FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER)
+          .mul(inverse)
+          .mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, weight + 4L * i, ORDER))
+          .intoMemorySegment(Memory.ALL, out + 4L * i, ORDER);
     }
     for (int i = bound; i < n; i++) {
       float normal = Memory.getFloat(x + 4L * i) * inverse;
