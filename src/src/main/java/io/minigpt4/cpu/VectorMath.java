@@ -28,7 +28,7 @@ final class VectorMath {
   private static final float LOWEST = -88.02969f;
 
   /** log₂ e times this, rounded, is 128. */
-  private static final float HIGHEST = 88.722839f;
+  private static final float HIGHEST = 88.72284f;
 
   /** 1.5 · 2²³ + 127. */
   private static final float MAGIC = 12583039f;
