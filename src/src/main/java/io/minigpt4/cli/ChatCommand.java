@@ -163,12 +163,18 @@ final class ChatCommand implements Callable<Integer> {
   /** Lines of a pipe. While one is awaited Ctrl-C ends the program at once. */
   private static void obey(PipedLines in, ChatLoop loop, Interrupts interrupts) throws IOException {
     boolean more = true;
+    boolean empty = true;
     String line = in.next();
     while (line != null && more) {
+      empty &= line.isBlank();
       interrupts.answering(true);
       more = loop.line(line) && !interrupts.stopped();
       interrupts.answering(false);
       line = more ? in.next() : null;
+    }
+    if (empty && !interrupts.stopped()) {
+      throw new UserException(
+          "nothing was asked: the input is empty; ask with -p or pipe lines in");
     }
   }
 

@@ -151,6 +151,8 @@ class ChatCommandTest {
     assertBad(chat(), "temprature", "temperature?");
     type("/retry");
     assertBad(chat(), "ask something first");
+    type();
+    assertBad(chat(PICTURE.toString()), "nothing was asked", "-p");
   }
 
   /** A question about the picture, with these arguments more. */
