@@ -41,6 +41,33 @@ struct Tiles {
   }
 };
 
+// Writes those of a block's 64 rows that are below count, each multiplied by a factor, by way of the warp's own rows of a
+// tile that nobody needs any more, so that stores are of 16 bytes. A thread holds rows g and g + 8 of its warp.
+template <typename T, int D>
+__device__ __forceinline__ void store_rows(T* tile, const float (&result)[D / 8][4], const float (&factor)[2], T* out,
+                                           long long stride, int count, int width) {
+  constexpr int STRIDE = Tiles<T, D>::STRIDE, UNITS = D / CHUNK;
+  int lane = threadIdx.x % WARP, first = threadIdx.x / WARP * WARP_ROWS;
+  T* own = tile + first * STRIDE;
+#pragma unroll
+  for (int r = 0; r < 2; r++) {
+    T* row = own + (lane / 4 + r * 8) * STRIDE + lane % 4 * 2;
+#pragma unroll
+    for (int d = 0; d < D / 8; d++) {
+      *(uint32_t*)(row + d * 8) = pack(result[d][2 * r] * factor[r], result[d][2 * r + 1] * factor[r], T());
+    }
+  }
+  __syncwarp();
+#pragma unroll
+  for (int i = 0; i < WARP_ROWS * UNITS / WARP; i++) {
+    int unit = i * WARP + lane;
+    int row = unit / UNITS, column = unit % UNITS * CHUNK;
+    if (first + row < count && column < width) {
+      *(uint4*)(out + (first + row) * stride + column) = *(const uint4*)(own + row * STRIDE + column);
+    }
+  }
+}
+
 // The 16 query rows of a warp and what was computed for them; a thread holds rows g and g + 8 (tensor_core.cuh).
 template <typename T, int D>
 struct QueryRows {
@@ -148,31 +175,16 @@ struct QueryRows {
     }
   }
 
-  // Divides by the sums and writes the first count of the block's rows, by way of the warp's own rows of a tile
-  // that nobody needs any more, so that stores are of 16 bytes.
+  // Divides by the sums and writes the first count of the block's rows, by way of a tile that nobody needs any more.
   __device__ __forceinline__ void store(T* tile, T* out, long long stride, int count, int width) {
-    T* own = tile + first_row() * STRIDE;
+    float factor[2];
 #pragma unroll
     for (int r = 0; r < 2; r++) {
       float total = sum[r];
       total += __shfl_xor_sync(ALL_LANES, total, 1);
       total += __shfl_xor_sync(ALL_LANES, total, 2);
-      float factor = 1.f / total;
-      T* row = own + (lane() / 4 + r * 8) * STRIDE + lane() % 4 * 2;
-#pragma unroll
-      for (int d = 0; d < D / 8; d++) {
-        *(uint32_t*)(row + d * 8) = pack(result[d][2 * r] * factor, result[d][2 * r + 1] * factor, T());
-      }
+      factor[r] = 1.f / total;
     }
-    __syncwarp();
-    constexpr int UNITS = D / CHUNK;
-#pragma unroll
-    for (int i = 0; i < WARP_ROWS * UNITS / WARP; i++) {
-      int unit = i * WARP + lane();
-      int row = unit / UNITS, column = unit % UNITS * CHUNK;
-      if (first_row() + row < count && column < width) {
-        *(uint4*)(out + (first_row() + row) * stride + column) = *(const uint4*)(own + row * STRIDE + column);
-      }
-    }
+    store_rows<T, D>(tile, result, factor, out, stride, count, width);
   }
 };

@@ -5,16 +5,7 @@
 // 6 FLOPs a pair; a block computes the sines and cosines of its row once, in shared memory. Grid (rows, chunks / 256):
 // a decode step's one row of a 13B model is 2560 rotated and 640 copied chunks, 13 blocks. Memory bound for many
 // rows, latency bound for one. 31 or 32 registers: 8 blocks an SM of sm_80 (100 % occupancy).
-#include "common.cuh"
-#include "paged_cache.cuh"
-
-// The sequence that has this row, or null.
-__device__ __forceinline__ const Sequence* sequence_of(const Sequence* sequences, int count, int row) {
-  for (int s = 0; s < count; s++) {
-    if (row >= sequences[s].start && row < sequences[s].start + sequences[s].rows) return sequences + s;
-  }
-  return nullptr;
-}
+#include "rope.cuh"
 
 template <typename T>
 __device__ __forceinline__ void rope_append(T* q, long long q_stride, const T* k, long long k_stride, const T* v,
@@ -27,10 +18,7 @@ __device__ __forceinline__ void rope_append(T* q, long long q_stride, const T* k
   const Sequence* sequence = sequence_of(sequences, count, row);
   if (sequence == nullptr) return;  // a row of no sequence: the same in the whole block
   int position = sequence->past + row - sequence->start;
-  for (int i = threadIdx.x; i < half; i += blockDim.x) {
-    sincosf((float)position * inverse_frequencies[i], &angles[half + i], &angles[i]);
-  }
-  __syncthreads();
+  rope_angles(angles, position, inverse_frequencies, half);
 
   T* page = pages[sequence->firstPage + position / PAGE];
   long long in_page = (long long)(position % PAGE) * dim;
@@ -51,18 +39,7 @@ __device__ __forceinline__ void rope_append(T* q, long long q_stride, const T* k
       from = k + row * k_stride + (long long)(head - heads) * dim;
       to = page + key_offset + (long long)(head - heads) * PAGE * dim + in_page;
     }
-    float a[CHUNK], b[CHUNK], low[CHUNK], high[CHUNK];
-    load8(from, i, half, whole, a);
-    load8(from + half, i, half, whole, b);
-#pragma unroll
-    for (int j = 0; j < CHUNK; j++) {
-      int at = min(i + j, half - 1);
-      float cosine = angles[at], sine = angles[half + at];
-      low[j] = a[j] * cosine - b[j] * sine;
-      high[j] = b[j] * cosine + a[j] * sine;
-    }
-    store8(to, i, half, whole, low);
-    store8(to + half, i, half, whole, high);
+    rotate8<T, false>(from, to, angles, i, half, whole);
   } else {
     int chunks = (dim + CHUNK - 1) / CHUNK;
     int head = (item - rotated) / chunks, i = (item - rotated) % chunks * CHUNK;

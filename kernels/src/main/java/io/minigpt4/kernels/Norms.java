@@ -179,7 +179,7 @@ public final class Norms {
   }
 
   /** A chunk a thread, two where the row is wider than a block. */
-  private static int threads(int width) {
+  static int threads(int width) {
     if (width < 1 || width > MAX_WIDTH) {
       throw new IllegalArgumentException(
           "norms take rows of 1 to " + MAX_WIDTH + " elements, not of " + width);

@@ -134,6 +134,16 @@ final class PagedSequences {
     }
   }
 
+  /** The first keys of one head of a sequence. */
+  Row[] keys(int sequence, int count, int head) {
+    return rows(keys.get(sequence), count, head);
+  }
+
+  /** The first values of one head of a sequence. */
+  Row[] values(int sequence, int count, int head) {
+    return rows(values.get(sequence), count, head);
+  }
+
   private Row[] rows(float[] all, int count, int head) {
     Row[] out = new Row[count];
     for (int j = 0; j < count; j++) {

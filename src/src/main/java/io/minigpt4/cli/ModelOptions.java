@@ -111,8 +111,8 @@ final class ModelOptions {
   }
 
   /** As {@link #openDevices}, with what computes quickest in the long run. */
-  Devices openForTraining() {
-    return openDevices(false);
+  Devices openForTraining(Devices.Finder finder) {
+    return openDevices(false, finder);
   }
 
   /** Whether the model is the one inside the jar. */
@@ -126,10 +126,10 @@ final class ModelOptions {
    * @throws UserException if there is no such device, or it cannot be used
    */
   Devices openDevices() {
-    return openDevices(isBuiltIn());
+    return openDevices(isBuiltIn(), Devices.SYSTEM);
   }
 
-  private Devices openDevices(boolean answersAtOnce) {
+  private Devices openDevices(boolean answersAtOnce, Devices.Finder finder) {
     if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
@@ -139,7 +139,7 @@ final class ModelOptions {
         device,
         cudaPath,
         () -> answersAtOnce ? CpuOps.createScalar(count) : CpuOps.create(count),
-        Devices.SYSTEM);
+        finder);
   }
 
   /**

@@ -93,6 +93,19 @@ final class TrainCommand implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
   @Mixin private ModelOptions modelOptions = new ModelOptions();
 
+  private final Devices.Finder finder;
+
+  TrainCommand() {
+    this(Devices.SYSTEM);
+  }
+
+  /**
+   * @param finder finds NVIDIA's libraries
+   */
+  TrainCommand(Devices.Finder finder) {
+    this.finder = finder;
+  }
+
   @Override
   public Integer call() throws InterruptedException {
     TrainingSetup setup =
@@ -105,7 +118,7 @@ final class TrainCommand implements Callable<Integer> {
     setup = setup.with(output, epochs, iterations, batch);
     ModelSource source = modelOptions.trainingSource();
     Launched.requireAlone(System.getenv());
-    try (Devices devices = modelOptions.openForTraining()) {
+    try (Devices devices = modelOptions.openForTraining(finder)) {
       if (devices.all().size() > 1) {
         throw new UserException("training computes on one device; name one with --device");
       }

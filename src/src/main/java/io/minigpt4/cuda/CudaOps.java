@@ -15,6 +15,7 @@ import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.OpsArguments;
@@ -60,6 +61,7 @@ public final class CudaOps implements Ops {
   private final DecodeAttention decode;
   private MemorySegment decodeScratch;
   private MemorySegment decodeCounters;
+  private @Nullable CudaGradOps gradients;
   private boolean replaying;
   private @Nullable LongConsumer progress;
 
@@ -579,6 +581,15 @@ public final class CudaOps implements Ops {
         count,
         address(out),
         Math.toIntExact(x.width()));
+  }
+
+  @Override
+  public GradOps gradients() {
+    if (gradients == null) {
+      device.enter();
+      gradients = new CudaGradOps(device, workspace, inputs, layers, embedding);
+    }
+    return gradients;
   }
 
   // ---- repetition

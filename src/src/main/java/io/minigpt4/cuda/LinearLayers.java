@@ -56,21 +56,7 @@ final class LinearLayers {
       return;
     }
     long mark = workspace.mark();
-    Tensor halves = weight;
-    if (weight.dtype() != DType.F16) {
-      // Only weights that were made by write and not by load.
-      halves = workspace.take(DType.F16, weight.rows(), weight.width());
-      conversions.cast(
-          device.stream(),
-          element(weight),
-          device.address(weight),
-          weight.rowStride(),
-          HALF,
-          halves.address(),
-          halves.rowStride(),
-          weight.rows(),
-          weight.width());
-    }
+    Tensor halves = halves(weight);
     int rows = Math.toIntExact(x.rows());
     int depth = Math.toIntExact(x.width());
     if (Gemv.accepts(HALF, device.address(x), x.rowStride(), rows, device.address(halves), depth)) {
@@ -93,6 +79,74 @@ final class LinearLayers {
       largeProduct(x, halves, bias, activation, out);
     }
     workspace.release(mark);
+  }
+
+  /** A weight in float16; taken from the workspace where it is not stored so. */
+  private Tensor halves(Tensor weight) {
+    if (weight.dtype() == DType.F16) {
+      return weight;
+    }
+    // Only weights that were made by write and not by load.
+    Tensor halves = workspace.take(DType.F16, weight.rows(), weight.width());
+    conversions.cast(
+        device.stream(),
+        element(weight),
+        device.address(weight),
+        weight.rowStride(),
+        HALF,
+        halves.address(),
+        halves.rowStride(),
+        weight.rows(),
+        weight.width());
+    return halves;
+  }
+
+  /**
+   * Computes dx (+)= dOut · weight.
+   *
+   * @param dOut [M, N] F16, rows may be strided
+   * @param weight [N, K] of any weight type
+   * @param dx [M, K] F16, rows may be strided
+   */
+  void backward(Tensor dOut, Tensor weight, Tensor dx, boolean accumulate) {
+    device.enter();
+    if (dx.elements() == 0) {
+      return;
+    }
+    long mark = workspace.mark();
+    products.backward(
+        device.address(dOut),
+        dOut.rowStride(),
+        device.address(halves(weight)),
+        device.address(dx),
+        dx.rowStride(),
+        accumulate,
+        dOut.rows(),
+        weight.rows(),
+        weight.width());
+    workspace.release(mark);
+  }
+
+  /**
+   * Computes dWeight += dOutᵀ · x.
+   *
+   * @param dOut [M, N] F16, rows may be strided
+   * @param x [M, K] F16, dense
+   * @param dWeight [N, K] F32
+   */
+  void weightBackward(Tensor dOut, Tensor x, Tensor dWeight) {
+    device.enter();
+    if (x.elements() == 0) {
+      return;
+    }
+    products.weightBackward(
+        device.address(dOut),
+        dOut.rowStride(),
+        device.address(x),
+        device.address(dWeight),
+        x.rows(),
+        dOut.width(),
+        x.width());
   }
 
   /** Where cuBLASLt's epilogue does not take the bias or the exact GELU, a kernel comes after. */

@@ -9,12 +9,12 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Linear layers by cuBLASLt: out = x · weightᵀ + bias on float16 operands, accumulated in float32.
- * What the library needs to know of a shape, and the algorithm that it chose, is kept; the next
- * product of that shape allocates nothing.
+ * Matrix products by cuBLASLt on float16 operands, accumulated in float32. What the library needs
+ * to know of a shape, and the algorithm that it chose, is kept; the next product of that shape
+ * allocates nothing.
  *
- * <p>The library thinks in columns: to it a row-major [M, K] is a column-major [K, M], so that it
- * computes outᵀ [N, M] = weight · xᵀ, with the bias along the rows of that.
+ * <p>The library thinks in columns: to it a row-major [M, K] is a column-major [K, M]. So out = x ·
+ * weightᵀ is computed as outᵀ = weight · xᵀ, the weight being the left operand, transposed.
  */
 final class Products {
   /** What NVIDIA recommends for Hopper; earlier GPUs need less. */
@@ -31,26 +31,28 @@ final class Products {
   private final Map<Shape, Plan> plans = new HashMap<>();
 
   /**
-   * A product's shape.
+   * A product out [m, n] = left [m, k] · right [k, n] of column-major matrices.
    *
-   * @param rows M
-   * @param columns N
-   * @param depth K
-   * @param xStride elements from row to row of x, likewise of out
+   * @param turnLeft whether left lies transposed in memory, likewise turnRight
+   * @param leftStride elements from column to column in memory, likewise the others
    * @param outType F16 or F32
    * @param alignment of all addresses, in bytes
    */
   private record Shape(
-      long rows,
-      long columns,
-      long depth,
-      long xStride,
+      boolean turnLeft,
+      boolean turnRight,
+      long m,
+      long n,
+      long k,
+      long leftStride,
+      long rightStride,
       long outStride,
       DType outType,
       boolean bias,
       long alignment) {}
 
-  private record Plan(long product, long weight, long x, long out, CublasLt.Algorithm algorithm) {}
+  private record Plan(
+      long product, long left, long right, long out, CublasLt.Algorithm algorithm) {}
 
   Products(CudaDevice device) {
     this.device = device;
@@ -76,9 +78,84 @@ final class Products {
       long rows,
       long columns,
       long depth) {
-    long alignment = Math.min(MOST_ALIGNMENT, Long.lowestOneBit(x | weight | out));
     Shape shape =
-        new Shape(rows, columns, depth, xStride, outStride, outType, bias != 0, alignment);
+        new Shape(
+            true,
+            false,
+            columns,
+            rows,
+            depth,
+            depth,
+            xStride,
+            outStride,
+            outType,
+            bias != 0,
+            alignment(weight, x, out));
+    run(shape, weight, x, bias, false, out);
+  }
+
+  /**
+   * Computes dx [M, K] (+)= dOut [M, N] · weight [N, K].
+   *
+   * @param dOut address of float16, likewise weight and dx
+   * @param accumulate whether to add to what dx holds
+   */
+  void backward(
+      long dOut,
+      long dOutStride,
+      long weight,
+      long dx,
+      long dxStride,
+      boolean accumulate,
+      long rows,
+      long columns,
+      long depth) {
+    Shape shape =
+        new Shape(
+            false,
+            false,
+            depth,
+            rows,
+            columns,
+            depth,
+            dOutStride,
+            dxStride,
+            DType.F16,
+            false,
+            alignment(weight, dOut, dx));
+    run(shape, weight, dOut, 0, accumulate, dx);
+  }
+
+  /**
+   * Computes dWeight [N, K] += dOut [M, N]ᵀ · x [M, K].
+   *
+   * @param dOut address of float16
+   * @param x address of float16, dense
+   * @param dWeight address of float32
+   */
+  void weightBackward(
+      long dOut, long dOutStride, long x, long dWeight, long rows, long columns, long depth) {
+    Shape shape =
+        new Shape(
+            false,
+            true,
+            depth,
+            columns,
+            rows,
+            depth,
+            dOutStride,
+            depth,
+            DType.F32,
+            false,
+            alignment(x, dOut, dWeight));
+    run(shape, x, dOut, 0, true, dWeight);
+  }
+
+  private static long alignment(long left, long right, long out) {
+    return Math.min(MOST_ALIGNMENT, Long.lowestOneBit(left | right | out));
+  }
+
+  private void run(Shape shape, long left, long right, long bias, boolean accumulate, long out) {
     Plan plan = plans.get(shape);
     if (plan == null) {
       plan = plan(shape);
@@ -91,11 +168,11 @@ final class Products {
         device.blasHandle(),
         plan.product,
         one,
-        weight,
-        plan.weight,
-        x,
-        plan.x,
-        zero,
+        left,
+        plan.left,
+        right,
+        plan.right,
+        accumulate ? one : zero,
         out,
         plan.out,
         out,
@@ -107,30 +184,47 @@ final class Products {
 
   private Plan plan(Shape s) {
     long product = library.createProduct(CublasLt.COMPUTE_32F, CublasLt.R_32F);
-    library.setProduct(product, CublasLt.TRANSPOSE_A, CublasLt.OP_TRANSPOSE);
+    if (s.turnLeft) {
+      library.setProduct(product, CublasLt.TRANSPOSE_A, CublasLt.OP_TRANSPOSE);
+    }
+    if (s.turnRight) {
+      library.setProduct(product, CublasLt.TRANSPOSE_B, CublasLt.OP_TRANSPOSE);
+    }
     if (s.bias) {
       library.setProduct(product, CublasLt.EPILOGUE, CublasLt.EPILOGUE_BIAS);
       library.setProduct(product, CublasLt.BIAS_TYPE, CublasLt.R_16F);
     }
+    long left = layout(CublasLt.R_16F, s.turnLeft, s.m, s.k, s.leftStride);
+    long right = layout(CublasLt.R_16F, s.turnRight, s.k, s.n, s.rightStride);
     int type = s.outType == DType.F32 ? CublasLt.R_32F : CublasLt.R_16F;
-    long weight = library.createLayout(CublasLt.R_16F, s.depth, s.columns, s.depth);
-    long x = library.createLayout(CublasLt.R_16F, s.depth, s.rows, s.xStride);
-    long out = library.createLayout(type, s.columns, s.rows, s.outStride);
+    long out = layout(type, false, s.m, s.n, s.outStride);
     CublasLt.Algorithm algorithm =
         library.choose(
-            device.blasHandle(), product, weight, x, out, out, WORKSPACE, (int) s.alignment, arena);
+            device.blasHandle(),
+            product,
+            left,
+            right,
+            out,
+            out,
+            WORKSPACE,
+            (int) s.alignment,
+            arena);
     if (algorithm == null) {
       throw new IllegalStateException("cuBLASLt has no algorithm for " + s);
     }
-    return new Plan(product, weight, x, out, algorithm);
+    return new Plan(product, left, right, out, algorithm);
+  }
+
+  private long layout(int type, boolean turned, long rows, long columns, long stride) {
+    return library.createLayout(type, turned ? columns : rows, turned ? rows : columns, stride);
   }
 
   /** Frees what the library knows; device memory belongs to the device. */
   void close() {
     for (Plan plan : plans.values()) {
       library.destroyLayout(plan.out);
-      library.destroyLayout(plan.x);
-      library.destroyLayout(plan.weight);
+      library.destroyLayout(plan.right);
+      library.destroyLayout(plan.left);
       library.destroyProduct(plan.product);
     }
     plans.clear();

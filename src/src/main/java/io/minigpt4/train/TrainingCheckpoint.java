@@ -167,7 +167,12 @@ public final class TrainingCheckpoint {
               + "': training goes on from checkpoints of training only; to start from a projection"
               + " alone, give it as model.ckpt or --ckpt");
     }
-    trainer.copyFloats(trainer.ops().load(checkpoint.require(name, to.shape())), to);
+    Tensor saved = checkpoint.require(name, to.shape());
+    if (saved.dtype() == DType.F32) {
+      trainer.ops().write(saved.segment(), to); // loading may round to what a device computes in
+    } else {
+      trainer.copyFloats(trainer.ops().load(saved), to);
+    }
   }
 
   /** AdamW's count of steps: a number in older PyTorch, a tensor today. */

@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.within;
 
 import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.model.Goldens;
 import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
@@ -56,6 +58,7 @@ class TapeTest {
     final Tensor dBias;
     final Tensor features;
     final Tensor loss;
+    float scale = 1;
 
     Setup(Ops device, boolean recompute, float[] weights, float[] features) {
       devices.add(device);
@@ -66,7 +69,7 @@ class TapeTest {
       this.bias = filled(HIDDEN, 0.01f);
       this.dWeight = filled((long) HIDDEN * FEATURES, 0).reshape(HIDDEN, FEATURES);
       this.dBias = filled(HIDDEN, 0);
-      this.features = device.allocate(DType.F32, 5, FEATURES);
+      this.features = device.allocate(device.activation(), 5, FEATURES);
       this.loss = device.allocate(DType.F32, 1);
       device.write(MemorySegment.ofArray(features), this.features);
       tape.train(weight, dWeight, dBias);
@@ -84,7 +87,7 @@ class TapeTest {
     double run() {
       tape.write(MemorySegment.ofArray(weights), weight);
       long mark = tape.workspace().mark();
-      Tensor rows = tape.workspace().take(DType.F32, 5, HIDDEN);
+      Tensor rows = tape.workspace().take(tape.activation(), 5, HIDDEN);
       Batch batch = new Batch(2);
       KvCache[] caches = {llama.newCache(), llama.newCache()};
       batch.add(caches[0], ROWS[0]);
@@ -92,7 +95,7 @@ class TapeTest {
       tape.record();
       tape.linear(features, weight, bias, rows);
       Tensor hidden = llama.hidden(batch, IDS, rows);
-      tape.backward(hidden, llama.head(), TARGETS, 1, loss);
+      tape.backward(hidden, llama.head(), TARGETS, scale, loss);
       tape.workspace().release(mark);
       caches[0].close();
       caches[1].close();
@@ -168,6 +171,39 @@ class TapeTest {
     assertThat(little.floats(little.dWeight)).containsExactly(all.floats(all.dWeight));
     assertThat(little.floats(little.dBias)).containsExactly(all.floats(all.dBias));
     assertThat(little.tape.peakBytes()).isLessThan(all.tape.peakBytes() * 3 / 4);
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aGpuAgreesWithTheProcessor(boolean recompute) {
+    float[] weights = normal(HIDDEN * FEATURES, 0.1);
+    float[] features = normal(5 * FEATURES, 1);
+    Setup cpu = new Setup(CpuOps.createScalar(1), false, weights, features);
+    double loss = cpu.run();
+    float[] expected = cpu.floats(cpu.dWeight);
+    float[] expectedBias = cpu.floats(cpu.dBias);
+    try (SoftCuda cuda = SoftCuda.create()) {
+      Setup gpu = new Setup(cuda.open(0), recompute, weights, features);
+      gpu.scale = 1024;
+      assertThat(gpu.run()).isCloseTo(loss, within(2e-3 * loss));
+      Goldens.assertNear("weight", unscaled(gpu, gpu.dWeight), expected, 1e-2);
+      Goldens.assertNear("bias", unscaled(gpu, gpu.dBias), expectedBias, 1e-2);
+      // A scale that float16 cannot take is found out, and what comes after is not spoilt.
+      gpu.scale = 1e9f;
+      gpu.run();
+      assertThat(gpu.tape.gradients().unscale(gpu.dWeight, 1e-9f)).isFalse();
+      gpu.scale = 1024;
+      gpu.tape.write(MemorySegment.ofArray(new float[weights.length]), gpu.dWeight);
+      gpu.run();
+      Goldens.assertNear("once more", unscaled(gpu, gpu.dWeight), expected, 1e-2);
+      devices.removeLast().close();
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  private static float[] unscaled(Setup gpu, Tensor gradient) {
+    assertThat(gpu.tape.gradients().unscale(gradient, 1 / gpu.scale)).isTrue();
+    return gpu.floats(gradient);
   }
 
   @Test

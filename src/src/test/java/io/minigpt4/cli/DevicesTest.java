@@ -4,33 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.minigpt4.cpu.CpuOps;
-import io.minigpt4.cuda.CudaLibraries;
 import io.minigpt4.cuda.SoftCuda;
 import io.minigpt4.softgpu.SoftGpuOptions;
 import io.minigpt4.tensor.UserException;
-import java.nio.file.Path;
-import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** What {@code --device} opens. */
 class DevicesTest {
-  private record Found(@Nullable SoftCuda cuda, boolean hasTrace) implements Devices.Finder {
-    @Override
-    public CudaLibraries find(@Nullable Path cudaPath) {
-      if (cuda == null) {
-        throw new UserException("no GPU can be used: libcuda.so was not found");
-      }
-      return cuda.libraries();
-    }
-
-    @Override
-    public List<DoctorReport.Library> all(@Nullable Path cudaPath) {
-      return List.of(new DoctorReport.Library("nvrtc", false, "pip install it"));
-    }
-  }
-
-  private static Devices open(String name, Found found) {
+  private static Devices open(String name, SoftFinder found) {
     return Devices.open(name, null, () -> CpuOps.createScalar(1), found);
   }
 
@@ -38,11 +19,13 @@ class DevicesTest {
   void autoIsTheFirstGpuThatCanBeUsed() {
     try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2));
         SoftCuda old = SoftCuda.create(SoftGpuOptions.defaults().withCompute(7, 0))) {
-      try (Devices devices = open("auto", new Found(cuda, true))) {
+      try (Devices devices = open("auto", new SoftFinder(cuda, true))) {
         assertThat(devices.description()).startsWith("cuda:0, ");
       }
-      for (Found useless :
-          new Found[] {new Found(old, true), new Found(null, true), new Found(cuda, false)}) {
+      for (SoftFinder useless :
+          new SoftFinder[] {
+            new SoftFinder(old, true), new SoftFinder(null, true), new SoftFinder(cuda, false)
+          }) {
         try (Devices devices = open("auto", useless)) {
           assertThat(devices.description()).startsWith("cpu, 1 thread");
         }
@@ -53,14 +36,14 @@ class DevicesTest {
   @Test
   void severalByName() {
     try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2))) {
-      try (Devices devices = open("cuda:1,0", new Found(cuda, true))) {
+      try (Devices devices = open("cuda:1,0", new SoftFinder(cuda, true))) {
         assertThat(devices.all()).hasSize(2);
         assertThat(devices.description()).matches("cuda:1, .* and cuda:0, .*");
       }
-      assertThatThrownBy(() -> open("cuda:0,2", new Found(cuda, true)))
+      assertThatThrownBy(() -> open("cuda:0,2", new SoftFinder(cuda, true)))
           .isInstanceOf(UserException.class)
           .hasMessageContaining("no device cuda:2");
-      assertThat(open("cuda", new Found(cuda, true)).all()).hasSize(1);
+      assertThat(open("cuda", new SoftFinder(cuda, true)).all()).hasSize(1);
     }
   }
 
@@ -72,7 +55,7 @@ class DevicesTest {
           .hasMessageContaining("unknown device '" + name + "'");
     }
     assertThatThrownBy(() -> Devices.ordinals("cuda:1,1")).hasMessageContaining("cuda:1 twice");
-    assertThatThrownBy(() -> open("cuda", new Found(null, false)))
+    assertThatThrownBy(() -> open("cuda", new SoftFinder(null, false)))
         .hasMessageContaining("libcuda.so was not found");
   }
 }

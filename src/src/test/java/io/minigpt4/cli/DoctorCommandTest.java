@@ -2,15 +2,10 @@ package io.minigpt4.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.minigpt4.cuda.CudaLibraries;
 import io.minigpt4.cuda.SoftCuda;
 import io.minigpt4.softgpu.SoftGpuOptions;
-import io.minigpt4.tensor.UserException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
-import java.nio.file.Path;
-import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /** What {@code doctor} says of machines with and without GPUs; the operations' own test, too. */
@@ -18,29 +13,14 @@ class DoctorCommandTest {
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
 
-  private record Found(@Nullable SoftCuda cuda, boolean hasTrace) implements Devices.Finder {
-    @Override
-    public CudaLibraries find(@Nullable Path cudaPath) {
-      if (cuda == null) {
-        throw new UserException("no GPU can be used: libcuda.so was not found");
-      }
-      return cuda.libraries();
-    }
-
-    @Override
-    public List<DoctorReport.Library> all(@Nullable Path cudaPath) {
-      return List.of(new DoctorReport.Library("nvrtc", false, "pip install it"));
-    }
-  }
-
-  private int doctor(Found found, String... args) {
+  private int doctor(SoftFinder found, String... args) {
     return Commands.run(new DoctorCommand(found), new PrintWriter(out), new PrintWriter(err), args);
   }
 
   @Test
   void everyOperationAgreesWithTheProcessor() {
     try (SoftCuda cuda = SoftCuda.create()) {
-      int exit = doctor(new Found(cuda, true), "--quick");
+      int exit = doctor(new SoftFinder(cuda, true), "--quick");
       assertThat(out.toString())
           .contains("compute capability 8.0", "attention, decoding", "linear and GELU")
           .contains("checks against the CPU passed")
@@ -56,7 +36,8 @@ class DoctorCommandTest {
     try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2))) {
       // The driver refuses a kernel of the first device; the second works, but is not asked for.
       cuda.driver().fail("cuModuleLoadDataEx", 3, 218);
-      int exit = doctor(new Found(cuda, true), "--quick", "--output", "json", "--device", "cuda:0");
+      int exit =
+          doctor(new SoftFinder(cuda, true), "--quick", "--output", "json", "--device", "cuda:0");
       assertThat(exit).isEqualTo(Commands.FAILED);
       assertThat(out.toString()).contains("{\"name\":\"nvrtc\",\"found\":false,");
       assertThat(out.toString()).contains("\"broken_off\":\"", "CUDA_ERROR_INVALID_PTX");
@@ -67,7 +48,7 @@ class DoctorCommandTest {
 
   @Test
   void aMachineWithoutAGpuIsHealthy() {
-    assertThat(doctor(new Found(null, false))).isEqualTo(Commands.DONE);
+    assertThat(doctor(new SoftFinder(null, false))).isEqualTo(Commands.DONE);
     assertThat(out.toString())
         .contains(
             "Java        ",
@@ -78,9 +59,10 @@ class DoctorCommandTest {
 
   @Test
   void aGpuThatIsAskedForMustWork() {
-    assertThat(doctor(new Found(null, false), "--device", "cuda")).isEqualTo(Commands.FAILED);
-    assertThat(doctor(new Found(null, true))).isEqualTo(Commands.FAILED);
-    assertThat(doctor(new Found(null, false), "--device", "gpu")).isEqualTo(Commands.BAD_INPUT);
+    assertThat(doctor(new SoftFinder(null, false), "--device", "cuda")).isEqualTo(Commands.FAILED);
+    assertThat(doctor(new SoftFinder(null, true))).isEqualTo(Commands.FAILED);
+    assertThat(doctor(new SoftFinder(null, false), "--device", "gpu"))
+        .isEqualTo(Commands.BAD_INPUT);
     assertThat(err.toString()).contains("unknown device 'gpu'");
   }
 }

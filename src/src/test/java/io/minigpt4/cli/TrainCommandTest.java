@@ -2,6 +2,7 @@ package io.minigpt4.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.minigpt4.cuda.SoftCuda;
 import io.minigpt4.model.Goldens;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -107,6 +108,29 @@ class TrainCommandTest {
     assertThat(run("train", "--cfg-path", yaml, "--threads", "1", "--options", storage)).isZero();
     assertThat(folder.resolve("run/checkpoint_0.pth")).exists();
     assertThat(Files.readString(folder.resolve("run/log.txt"))).contains("\"init_lr\" : 0.003");
+  }
+
+  @Test
+  void onAGpu() throws IOException {
+    String storage = "datasets.cc_sbu_align.build_info.storage=" + folder.resolve("data");
+    try (SoftCuda cuda = SoftCuda.create()) {
+      int exit =
+          Commands.run(
+              new TrainCommand(new SoftFinder(cuda)),
+              new PrintWriter(out),
+              new PrintWriter(err),
+              "--cfg-path",
+              config().toString(),
+              "--device",
+              "cuda",
+              "--options",
+              storage);
+      assertThat(exit).as("%s", err).isZero();
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+    assertThat(out.toString()).contains("on cuda:0, ");
+    assertThat(folder.resolve("run/checkpoint_0.pth")).exists();
+    assertThat(Files.readAllLines(folder.resolve("run/metrics.jsonl"))).hasSize(3);
   }
 
   @Test

@@ -8,6 +8,7 @@ import io.minigpt4.model.LoadListener;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
 import io.minigpt4.model.ModelSource;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.testing.Golden;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -15,7 +16,7 @@ import java.util.List;
 
 /** Training of the tiny golden model, from a projection that knows nothing. */
 final class TinyTraining implements AutoCloseable {
-  private final Tape tape = new Tape(CpuOps.createScalar(1), false);
+  private final Tape tape;
   private final MiniGpt4 loaded;
   final ProjectionTrainer trainer;
 
@@ -23,6 +24,14 @@ final class TinyTraining implements AutoCloseable {
   final List<Double> losses = new ArrayList<>();
 
   TinyTraining() {
+    this(CpuOps.createScalar(1));
+  }
+
+  /**
+   * @param device closed with this
+   */
+  TinyTraining(Ops device) {
+    tape = new Tape(device, false);
     ModelSource source =
         new ModelSource.Published(
             Golden.path("tiny/eva_vit_g.pth"),

@@ -1,0 +1,82 @@
+package io.minigpt4.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.tensor.Ops;
+import io.minigpt4.train.demo.DemoSamples;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Training on a software GPU: the processor's losses, checkpoints, a loss scale that adapts. */
+class CudaTrainingTest {
+  @TempDir private Path folder;
+
+  private static SampleLoader data(TinyTraining training) {
+    return new SampleLoader(
+        new DemoSamples(1, 3, 0, 1, training.builder(), training.images()),
+        2,
+        3,
+        (name, problem) -> {
+          throw new AssertionError(name + ": " + problem);
+        });
+  }
+
+  private List<Double> losses(Ops device) throws InterruptedException {
+    try (TinyTraining training = new TinyTraining(device);
+        SampleLoader data = data(training)) {
+      assertThat(training.run(TinyTraining.plan(folder, 1), data, Progress.START, 0)).isTrue();
+      return training.losses;
+    }
+  }
+
+  @Test
+  void lossesAreTheProcessorsAndARunIsGoneOnWith() throws Exception {
+    List<Double> expected = losses(CpuOps.createScalar(1));
+    try (SoftCuda cuda = SoftCuda.create()) {
+      List<Double> whole = losses(cuda.open(0));
+      for (int i = 0; i < expected.size(); i++) {
+        double loss = expected.get(i);
+        assertThat(whole.get(i)).as("iteration %d", i).isCloseTo(loss, within(2e-3 * loss));
+      }
+      assertThat(whole.getLast()).isLessThan(0.9 * whole.getFirst());
+      TrainingPlan plan = TinyTraining.plan(folder, 1);
+      try (TinyTraining training = new TinyTraining(cuda.open(0));
+          SampleLoader data = data(training)) {
+        assertThat(training.run(plan, data, Progress.START, 6)).isFalse();
+      }
+      try (TinyTraining training = new TinyTraining(cuda.open(0));
+          SampleLoader data = data(training)) {
+        Progress saved = TrainingCheckpoint.restore(plan.latestFile(), training.trainer);
+        data.seek(String.valueOf(saved.data()));
+        assertThat(training.run(plan, data, saved, 0)).isTrue();
+        assertThat(training.losses).as("to the last bit").isEqualTo(whole.subList(6, 8));
+      }
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  @Test
+  void aScaleThatFloat16CannotTakeIsHalvedAndTheStepSkipped() throws Exception {
+    try (SoftCuda cuda = SoftCuda.create();
+        TinyTraining training = new TinyTraining(cuda.open(0));
+        SampleLoader data = data(training)) {
+      training.trainer.lossScale().restore(0x1p30, 0);
+      float[] before = weight(training);
+      TrainingPlan plan = TinyTraining.plan(folder, 1);
+      assertThat(training.run(plan, data, Progress.START, 2)).isFalse();
+      assertThat(training.losses).allMatch(Double::isFinite);
+      assertThat(training.trainer.lossScale().scale()).isEqualTo(0x1p28);
+      assertThat(training.trainer.steps()).isZero();
+      assertThat(weight(training)).containsExactly(before);
+    }
+  }
+
+  private static float[] weight(TinyTraining training) {
+    return Tensors.read(training.trainer.ops(), training.trainer.weight().value());
+  }
+}
