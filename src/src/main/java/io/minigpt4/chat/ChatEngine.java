@@ -6,6 +6,7 @@ import io.minigpt4.generate.Generation;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.generate.Generator;
 import io.minigpt4.generate.Session;
+import io.minigpt4.generate.TokenScores;
 import io.minigpt4.generate.Timings;
 import io.minigpt4.image.Picture;
 import io.minigpt4.model.MiniGpt4;
@@ -103,8 +104,8 @@ public final class ChatEngine implements AutoCloseable {
     }
 
     @Override
-    public void onToken(int id) {
-      listener.token(id, null);
+    public void onToken(int id, @Nullable TokenScores scores) {
+      listener.token(id, scores);
     }
 
     @Override

@@ -21,19 +21,23 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Where fewer than {@code beams} continuations are possible, fewer beams go on.
  */
-class BeamSearch {
+class BeamSearch implements AutoCloseable {
   private static final Comparator<Hypothesis> BEST_FIRST =
       Comparator.comparingDouble(hypothesis -> -hypothesis.score);
 
-  private final Decoder decoder;
   private final LogitsProcessor processor;
   private final GenerationConfig config;
   private final StopRule stop;
   private final RandomGenerator random;
   private final int beams;
   private final int vocabulary;
+  private final int candidates;
   private final float[][] scores;
-  private final MemorySegment logits;
+  private final List<Hypothesis> finished = new ArrayList<>();
+  private List<Beam> running = new ArrayList<>();
+
+  /** New tokens that a running beam has. */
+  private int length;
 
   /** What the best finished hypothesis was computed with. */
   private @Nullable KvCache bestCache;
@@ -68,90 +72,97 @@ class BeamSearch {
   }
 
   /**
-   * @param logits [beams, vocabulary] floats of host memory; its first row holds the scores of the
-   *     first new token
+   * @param prompt the prompt's keys and values; left as they are
+   * @param vocabulary how many scores a row has
+   * @param candidates how many continuations to look at in a step
    */
   BeamSearch(
-      Decoder decoder,
+      KvCache prompt,
+      int vocabulary,
+      int candidates,
       LogitsProcessor processor,
       GenerationConfig config,
       StopRule stop,
-      RandomGenerator random,
-      MemorySegment logits) {
-    this.decoder = decoder;
+      RandomGenerator random) {
     this.processor = processor;
     this.config = config;
     this.stop = stop;
     this.random = random;
-    this.logits = logits;
     this.beams = config.numBeams();
-    this.vocabulary = decoder.vocabularySize();
+    this.vocabulary = vocabulary;
+    this.candidates = candidates;
     this.scores = new float[beams][vocabulary];
+    running.add(new Beam(new IntArrayList(), prompt.fork(), 0));
   }
 
   /**
-   * Searches; to be called once.
+   * Makes all beams longer by a token.
    *
-   * @param prompt the prompt's keys and values; left as they are
-   * @param candidates how many continuations to look at in a step
-   * @param mostTokens the length at which every sequence is finished
+   * @param logits [., vocabulary] floats of host memory
+   * @param firstRow the row of the first beam's scores, which those of the others follow; before
+   *     the first step there is one beam, the prompt
+   * @return whether the search goes on
    */
-  Found search(KvCache prompt, int candidates, int mostTokens, GenerationListener listener) {
-    List<Beam> running = new ArrayList<>();
-    List<Hypothesis> finished = new ArrayList<>();
-    Batch batch = new Batch(beams);
-    int[] ids = new int[beams];
-    running.add(new Beam(new IntArrayList(), prompt.fork(), 0));
-    try {
-      for (int length = 1; ; length++) {
-        for (int b = 0; b < running.size(); b++) {
-          score(running.get(b), b);
-        }
-        List<Candidate> best = choose(running.size(), candidates);
-        List<Candidate> open = new ArrayList<>();
-        for (int i = 0; i < best.size(); i++) {
-          Candidate candidate = best.get(i);
-          IntArrayList sequence = extended(running.get(candidate.beam).ids, candidate.token);
-          if (length < mostTokens && !ends(sequence)) {
-            open.add(candidate);
-          } else if (i < beams) {
-            float score = candidate.score / divisor(length);
-            finished.add(new Hypothesis(sequence, score));
-            keepIfBest(score, running.get(candidate.beam).cache);
-          }
-        }
-        keepBest(finished);
-        running = goOn(running, open);
-        boolean hopeless =
-            running.isEmpty()
-                || (finished.size() == beams
-                    && running.getFirst().score / divisor(length) <= finished.getLast().score);
-        if (hopeless || listener.isCancelled()) {
-          break;
-        }
-        batch.clear();
-        for (int b = 0; b < running.size(); b++) {
-          Beam beam = running.get(b);
-          batch.add(beam.cache, 1);
-          ids[b] = beam.ids.getInt(beam.ids.size() - 1);
-        }
-        decoder.forward(batch, ids, null, logits);
-      }
-      if (finished.isEmpty()) {
-        running.forEach(
-            beam -> {
-              float score = beam.score / divisor(beam.ids.size());
-              finished.add(new Hypothesis(beam.ids, score));
-              keepIfBest(score, beam.cache);
-            });
-      }
-      return new Found(finished, Objects.requireNonNull(bestCache));
-    } catch (RuntimeException | Error e) {
-      closeBest();
-      throw e;
-    } finally {
-      running.forEach(beam -> beam.cache.close());
+  boolean step(MemorySegment logits, int firstRow) {
+    length++;
+    for (int b = 0; b < running.size(); b++) {
+      score(running.get(b), logits, firstRow + b, scores[b]);
     }
+    List<Candidate> best = choose(running.size(), candidates);
+    List<Candidate> open = new ArrayList<>();
+    for (int i = 0; i < best.size(); i++) {
+      Candidate candidate = best.get(i);
+      IntArrayList sequence = extended(running.get(candidate.beam).ids, candidate.token);
+      if (length < config.maxNewTokens() && !ends(sequence)) {
+        open.add(candidate);
+      } else if (i < beams) {
+        float score = candidate.score / divisor(length);
+        finished.add(new Hypothesis(sequence, score));
+        keepIfBest(score, running.get(candidate.beam).cache);
+      }
+    }
+    keepBest();
+    running = goOn(open);
+    return !running.isEmpty()
+        && (finished.size() < beams
+            || running.getFirst().score / divisor(length) > finished.getLast().score);
+  }
+
+  /** Running beams, each of which adds a row to the next pass. */
+  int rows() {
+    return running.size();
+  }
+
+  /** Adds the last token of each running beam, whose id goes behind those of the batch. */
+  void addTo(Batch batch, int[] ids) {
+    for (int b = 0; b < running.size(); b++) {
+      Beam beam = running.get(b);
+      ids[batch.totalRows()] = beam.ids.getInt(beam.ids.size() - 1);
+      batch.add(beam.cache, 1);
+    }
+  }
+
+  /** What the search has found, unfinished beams if nothing is finished. It ends with this. */
+  Found found() {
+    if (finished.isEmpty()) {
+      for (Beam beam : running) {
+        float score = beam.score / divisor(beam.ids.size());
+        finished.add(new Hypothesis(beam.ids, score));
+        keepIfBest(score, beam.cache);
+      }
+    }
+    KvCache cache = Objects.requireNonNull(bestCache);
+    bestCache = null;
+    close();
+    return new Found(finished, cache);
+  }
+
+  /** Gives the memory of running beams back, and of what was found unless it was fetched. */
+  @Override
+  public void close() {
+    running.forEach(beam -> beam.cache.close());
+    running.clear();
+    closeBest();
   }
 
   /** Keeps what a finished hypothesis was computed with, for the turn that follows its answer. */
@@ -188,7 +199,7 @@ class BeamSearch {
         || stop.hasStopText(sequence);
   }
 
-  private void keepBest(List<Hypothesis> finished) {
+  private void keepBest() {
     finished.sort(BEST_FIRST);
     if (finished.size() > beams) {
       finished.subList(beams, finished.size()).clear();
@@ -196,10 +207,9 @@ class BeamSearch {
   }
 
   /** Scores of all sequences that continue a beam by one token. */
-  private void score(Beam beam, int b) {
-    float[] row = scores[b];
-    MemorySegment.copy(
-        logits, ValueLayout.JAVA_FLOAT, (long) Float.BYTES * b * vocabulary, row, 0, vocabulary);
+  private void score(Beam beam, MemorySegment logits, int logitsRow, float[] row) {
+    long at = (long) Float.BYTES * logitsRow * vocabulary;
+    MemorySegment.copy(logits, ValueLayout.JAVA_FLOAT, at, row, 0, vocabulary);
     LogitsProcessor.logSoftmax(row);
     processor.process(row, beam.ids);
     if (config.samples()) {
@@ -271,7 +281,7 @@ class BeamSearch {
   }
 
   /** The beams of the next step, best first. Caches move along, are forked, or closed. */
-  private List<Beam> goOn(List<Beam> running, List<Candidate> open) {
+  private List<Beam> goOn(List<Candidate> open) {
     List<Candidate> next = new ArrayList<>(open);
     next.sort(Comparator.comparingDouble(candidate -> -candidate.score));
     if (next.size() > beams) {

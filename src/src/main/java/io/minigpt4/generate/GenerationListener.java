@@ -1,5 +1,7 @@
 package io.minigpt4.generate;
 
+import org.jspecify.annotations.Nullable;
+
 /** Follows a generation while it runs, on the thread that runs it. */
 public interface GenerationListener {
   /** One that looks at nothing. */
@@ -12,8 +14,12 @@ public interface GenerationListener {
    */
   default void onTrim(int rows) {}
 
-  /** A token was chosen. Beam search does not call this, as its choice is known at the end only. */
-  default void onToken(int id) {}
+  /**
+   * A token was chosen. Beam search does not call this, as its choice is known at the end only.
+   *
+   * @param scores how likely it was, if that was asked for
+   */
+  default void onToken(int id, @Nullable TokenScores scores) {}
 
   /**
    * A further piece of the answer. All pieces together, from the last {@link #onRestart} on, are

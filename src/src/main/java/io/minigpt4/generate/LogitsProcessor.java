@@ -2,48 +2,67 @@ package io.minigpt4.generate;
 
 import io.minigpt4.tensor.UserException;
 import it.unimi.dsi.fastutil.ints.IntList;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.random.RandomGenerator;
 
 /**
  * Changes scores before a token is chosen, with Transformers' definitions and in its order:
  * repetition penalty, no eos before the least number of tokens, then for drawing temperature, top-k
- * and top-p. Everything that a step needs is allocated once.
+ * and top-p. A step allocates nothing.
  *
  * <p>Not safe for use by several threads.
  */
 final class LogitsProcessor {
-  private final int vocabulary;
   private final GenerationConfig config;
   private final int[] eosIds;
 
   /** Tokens that top-k and top-p must leave, so that each beam has one that is not eos. */
   private final int leastKept;
 
-  /** Marks tokens seen in this call by its number, so that nothing needs to be cleared. */
-  private final int[] seen;
-
-  private int call;
-
-  /** A max-heap of token ids by score. */
+  private final int vocabulary;
+  private final Scratch scratch;
   private final int[] heap;
-
+  private final int[] kept;
+  private final double[] weights;
   private int heapSize;
 
-  /** Tokens that may be drawn and their weights. */
-  private final int[] kept;
+  /** Memory for a step, which processors that take turns may share. */
+  static final class Scratch {
+    private final int vocabulary;
 
-  private final double[] weights;
+    /** Marks tokens seen in a call by its number, so that nothing needs to be cleared. */
+    private final int[] seen;
 
-  LogitsProcessor(int vocabulary, GenerationConfig config, int... eosIds) {
-    this.vocabulary = vocabulary;
+    private int call;
+
+    /** A max-heap of token ids by score. */
+    private final int[] heap;
+
+    /** Tokens that may be drawn and their weights. */
+    private final int[] kept;
+
+    private final double[] weights;
+
+    Scratch(int vocabulary) {
+      this.vocabulary = vocabulary;
+      seen = new int[vocabulary];
+      heap = new int[vocabulary];
+      kept = new int[vocabulary];
+      weights = new double[vocabulary];
+    }
+  }
+
+  LogitsProcessor(Scratch scratch, GenerationConfig config, int... eosIds) {
+    this.scratch = scratch;
     this.config = config;
     this.eosIds = eosIds;
     leastKept = config.numBeams() > 1 ? eosIds.length + 1 : 1;
-    seen = new int[vocabulary];
-    heap = new int[vocabulary];
-    kept = new int[vocabulary];
-    weights = new double[vocabulary];
+    vocabulary = scratch.vocabulary;
+    heap = scratch.heap;
+    kept = scratch.kept;
+    weights = scratch.weights;
   }
 
   /**
@@ -55,7 +74,8 @@ final class LogitsProcessor {
   void process(float[] scores, IntList generated) {
     float penalty = (float) config.repetitionPenalty();
     if (penalty != 1) {
-      call++;
+      int call = ++scratch.call;
+      int[] seen = scratch.seen;
       for (int i = 0; i < generated.size(); i++) {
         int id = generated.getInt(i);
         if (seen[id] != call) {
@@ -136,15 +156,46 @@ final class LogitsProcessor {
 
   /** Scores to log-probabilities: x − log Σ eˣ, in place. */
   static void logSoftmax(float[] scores) {
+    double logTotal = logTotal(scores);
+    for (int i = 0; i < scores.length; i++) {
+      scores[i] = (float) (scores[i] - logTotal);
+    }
+  }
+
+  /** log Σ eˣ. */
+  static double logTotal(float[] scores) {
     float highest = scores[argmax(scores)];
     double total = 0;
     for (float score : scores) {
       total += weight(score, highest);
     }
-    double logTotal = StrictMath.log(total);
-    for (int i = 0; i < scores.length; i++) {
-      scores[i] = (float) (scores[i] - highest - logTotal);
+    return highest + StrictMath.log(total);
+  }
+
+  /**
+   * The tokens of the highest scores.
+   *
+   * @param count how many, if there are as many scores above −∞
+   * @param logTotal as {@link #logTotal} gives it
+   */
+  static List<TokenScores.Rival> highest(float[] scores, int count, double logTotal) {
+    List<TokenScores.Rival> best = new ArrayList<>();
+    float last = Float.NEGATIVE_INFINITY;
+    for (int id = 0; id < scores.length; id++) {
+      if (best.size() == count && scores[id] <= last) {
+        continue; // almost always
+      }
+      int at = best.size();
+      while (at > 0 && scores[best.get(at - 1).id()] < scores[id]) {
+        at--;
+      }
+      best.add(at, new TokenScores.Rival(id, (float) (scores[id] - logTotal)));
+      if (best.size() > count) {
+        best.removeLast();
+      }
+      last = scores[best.getLast().id()];
     }
+    return best;
   }
 
   // StrictMath, unlike Math, gives the same bits on every machine.

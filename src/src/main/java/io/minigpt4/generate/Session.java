@@ -32,13 +32,14 @@ public final class Session implements AutoCloseable {
   }
 
   /**
-   * Forgets what is not the beginning of {@code prompt}, and its last row in any case, as the
-   * scores behind it are not kept.
+   * Forgets what is not the beginning of {@code prompt}. Of the prompt at least two rows are left
+   * to compute, if it has as many: one for its scores, which are not kept, and two so that they are
+   * computed as rows of a prompt are and not as a step is, which may differ in the last bits.
    *
    * @return how many rows are left
    */
   int reuse(Prompt prompt) {
-    int common = Math.min(prompt.commonPrefix(ids), prompt.length() - 1);
+    int common = Math.min(prompt.commonPrefix(ids), Math.max(0, prompt.length() - 2));
     cache.truncate(common);
     ids.size(common);
     return common;

@@ -27,6 +27,11 @@ public final class KvCache implements AutoCloseable {
     return length;
   }
 
+  /** Pages it holds, those that it shares included. */
+  public int pages() {
+    return pages.size();
+  }
+
   /** The pool this cache draws its pages from. */
   public Pool pool() {
     return pool;
@@ -81,17 +86,29 @@ public final class KvCache implements AutoCloseable {
 
   /** A second sequence with the same tokens so far. */
   public KvCache fork() {
+    return fork(length);
+  }
+
+  /**
+   * A second sequence that begins with the same tokens.
+   *
+   * @param tokens how many; at most {@link #length}
+   */
+  public KvCache fork(int tokens) {
+    if (tokens < 0 || tokens > length) {
+      throw new IllegalArgumentException("cannot fork " + tokens + " of " + length + " tokens");
+    }
     KvCache other = new KvCache(pool);
-    int full = length / Pool.PAGE;
+    int full = tokens / Pool.PAGE;
     for (int i = 0; i < full; i++) {
       Page page = pages.get(i);
       page.references++;
       other.pages.add(page);
     }
-    if (length % Pool.PAGE != 0) {
+    if (tokens % Pool.PAGE != 0) {
       other.pages.add(pool.copy(pages.get(full)));
     }
-    other.length = length;
+    other.length = tokens;
     return other;
   }
 
@@ -128,6 +145,7 @@ public final class KvCache implements AutoCloseable {
     private final int headDim;
     private final ArrayDeque<Page> free = new ArrayDeque<>();
     private long allocated;
+    private int used;
 
     /**
      * @param ops allocates and copies the pages
@@ -204,6 +222,11 @@ public final class KvCache implements AutoCloseable {
       return placeOfLayer[layer];
     }
 
+    /** Pages that sequences hold at the moment; one that several share counts once. */
+    public int usedPages() {
+      return used;
+    }
+
     /** Bytes held by all pages, in use or free. */
     public long allocatedBytes() {
       return allocated;
@@ -218,8 +241,10 @@ public final class KvCache implements AutoCloseable {
               devices.get(i).allocate(dtype, layersOfPart[i], 2, kvHeads, (long) PAGE * headDim);
           allocated += parts[i].segment().byteSize();
         }
+        used++;
         return new Page(parts);
       }
+      used++;
       page.references = 1;
       return page;
     }
@@ -235,6 +260,7 @@ public final class KvCache implements AutoCloseable {
     private void release(Page page) {
       if (--page.references == 0) {
         free.push(page);
+        used--;
       }
     }
   }

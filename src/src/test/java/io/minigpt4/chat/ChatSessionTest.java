@@ -11,6 +11,7 @@ import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.generate.Generator;
 import io.minigpt4.generate.Session;
+import io.minigpt4.generate.TokenScores;
 import io.minigpt4.image.Picture;
 import io.minigpt4.image.Pictures;
 import io.minigpt4.model.Goldens;
@@ -28,6 +29,7 @@ import io.minigpt4.text.Conversation;
 import io.minigpt4.text.Conversation.Role;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -233,7 +235,7 @@ class ChatSessionTest {
     GenerationListener stopping =
         new GenerationListener() {
           @Override
-          public void onToken(int id) {
+          public void onToken(int id, @Nullable TokenScores scores) {
             tokens.incrementAndGet();
           }
 

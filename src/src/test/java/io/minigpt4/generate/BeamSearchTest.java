@@ -40,15 +40,14 @@ class BeamSearchTest {
       decoder.forward(batch, PROMPT, null, logits);
       BeamSearch search =
           new BeamSearch(
-              decoder,
-              new LogitsProcessor(vocabulary, config, EOS),
+              cache,
+              vocabulary,
+              2 * config.numBeams(),
+              new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS),
               config,
               new StopRule(TOKENIZER, ChatTemplate.VICUNA_V0, config, EOS),
-              random,
-              logits);
-      BeamSearch.Found found =
-          search.search(
-              cache, 2 * config.numBeams(), config.maxNewTokens(), GenerationListener.NONE);
+              random);
+      BeamSearch.Found found = Searches.run(search, decoder, logits);
       assertThat(cache.length()).isEqualTo(PROMPT.length);
       try (KvCache best = found.cache()) {
         int newTokens = found.hypotheses().getFirst().ids().size();

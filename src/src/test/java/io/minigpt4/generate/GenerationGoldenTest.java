@@ -169,12 +169,13 @@ class GenerationGoldenTest {
       List<Json> draws = one.has("draws") ? one.get("draws").list() : List.of();
       BeamSearch search =
           new BeamSearch(
-              decoder,
-              new LogitsProcessor(vocabulary, config, EOS),
+              cache,
+              vocabulary,
+              2 * config.numBeams(),
+              new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS),
               config,
               new StopRule(TOKENIZER, TEMPLATE, config, EOS),
-              new SplittableRandom(1),
-              logits) {
+              new SplittableRandom(1)) {
             private int step;
 
             @Override
@@ -189,9 +190,7 @@ class GenerationGoldenTest {
               return drawn;
             }
           };
-      BeamSearch.Found found =
-          search.search(
-              cache, 2 * config.numBeams(), config.maxNewTokens(), GenerationListener.NONE);
+      BeamSearch.Found found = Searches.run(search, decoder, logits);
       found.cache().close();
       return found.hypotheses();
     }
