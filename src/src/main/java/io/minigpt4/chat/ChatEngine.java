@@ -1,67 +1,36 @@
 package io.minigpt4.chat;
 
-import io.minigpt4.generate.Decoder;
-import io.minigpt4.generate.FinishReason;
-import io.minigpt4.generate.Generation;
-import io.minigpt4.generate.GenerationListener;
-import io.minigpt4.generate.Generator;
-import io.minigpt4.generate.Session;
-import io.minigpt4.generate.TokenScores;
-import io.minigpt4.generate.Timings;
-import io.minigpt4.image.Picture;
+import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.model.MiniGpt4;
-import io.minigpt4.tensor.Ops;
-import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.ChatTemplate;
 import io.minigpt4.text.Conversation;
 import io.minigpt4.text.Prompt;
-import it.unimi.dsi.fastutil.ints.IntList;
-import java.lang.foreign.MemorySegment;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
- * Many conversations on one model: takes requests from any thread and computes on a thread of its
- * own, which the model belongs to as long as the engine is open.
+ * Many conversations on one model: takes requests from any thread and computes all of them together
+ * on a thread of its own, which the model belongs to as long as the engine is open.
+ *
+ * <p>Requests are served in the order of their arrival; nobody is overtaken for want of memory. Of
+ * the answers to one request no more than half of the places are computed at a time while others
+ * wait. An answer at temperature 0, or with a seed, does not depend on what else is computed, nor
+ * on what was computed before.
  */
 public final class ChatEngine implements AutoCloseable {
   private static final ChatTemplate TEMPLATE = ChatTemplate.VICUNA_V0;
 
   private final MiniGpt4 model;
   private final EngineLimits limits;
-  private final Generator generator;
-  private final ImageCache images;
+  private final EngineLoop loop;
   private final Thread thread;
-
-  private final Deque<Job> queue = new ArrayDeque<>();
-  private @Nullable Job running;
-  private boolean closed;
-  private @Nullable String failure;
-  private long finished;
-  private long failed;
-  private long tokens;
-  private long promptComputed;
-  private long promptCached;
 
   private ChatEngine(MiniGpt4 model, EngineLimits limits) {
     this.model = model;
     this.limits = limits;
-    this.images = new ImageCache(model, limits.images());
-    int eos = model.tokenizer().eosId();
-    int configured = model.llama().config().eosTokenId();
-    this.generator =
-        new Generator(
-            Decoder.of(model.llama()),
-            model.tokenizer(),
-            TEMPLATE,
-            limits.context(),
-            eos,
-            configured);
-    this.thread = Thread.ofPlatform().name("chat-engine").daemon().unstarted(this::work);
+    this.loop = new EngineLoop(model, TEMPLATE, limits);
+    this.thread = Thread.ofPlatform().name("chat-engine").daemon().unstarted(loop::run);
   }
 
   /**
@@ -75,52 +44,81 @@ public final class ChatEngine implements AutoCloseable {
     return engine;
   }
 
-  private static final class Job implements ChatHandle, GenerationListener {
-    final ChatRequest request;
-    final ChatListener listener;
-    final Conversation conversation;
-    final List<Picture> pictures;
-    final long deadline;
-    volatile boolean cancelled;
+  /** What the engine takes on. */
+  public EngineLimits limits() {
+    return limits;
+  }
 
-    Job(ChatRequest request, ChatListener listener) {
-      this.request = request;
-      this.listener = listener;
-      this.pictures = request.turns().stream().flatMap(turn -> turn.pictures().stream()).toList();
-      this.conversation = conversation(request);
-      this.deadline =
-          request.timeLimit() == null
-              ? Long.MAX_VALUE
-              : System.nanoTime() + request.timeLimit().toNanos();
+  /**
+   * Hands in a request.
+   *
+   * @throws QueueFullException if too many requests wait already
+   * @throws UserException if the request can never be answered
+   * @throws DeviceFailedException if the engine cannot compute any more
+   * @throws IllegalStateException if the engine is closed
+   */
+  public ChatHandle submit(ChatRequest request, ChatListener listener) {
+    return submit(request, List.of(listener));
+  }
+
+  /**
+   * Hands in a request for several answers, each with a listener of its own. The i-th is drawn with
+   * the request's seed plus i; the prompt is computed once. All are taken or none.
+   *
+   * @return cancels all of them
+   * @throws RuntimeException as {@link #submit(ChatRequest, ChatListener)}
+   */
+  public ChatHandle submit(ChatRequest request, List<? extends ChatListener> listeners) {
+    long now = System.nanoTime();
+    Conversation conversation = conversation(request);
+    Prompt prompt = conversation.prompt(model.tokenizer(), model.rowsPerImage());
+    check(request, conversation, prompt);
+    List<ImageStore.Prepared> pictures =
+        request.turns().stream()
+            .flatMap(turn -> turn.pictures().stream())
+            .map(loop.images()::prepare)
+            .toList();
+    long deadline =
+        request.timeLimit() == null ? Long.MAX_VALUE : now + request.timeLimit().toNanos();
+    EngineJob.Group group = new EngineJob.Group();
+    List<EngineJob> jobs = new ArrayList<>();
+    for (int i = 0; i < listeners.size(); i++) {
+      GenerationConfig config =
+          request.config().toBuilder().seed(request.config().seed() + i).build();
+      jobs.add(new EngineJob(group, request, config, prompt, pictures, deadline, listeners.get(i)));
     }
+    loop.enqueue(jobs);
+    return group;
+  }
 
-    boolean expired() {
-      return deadline != Long.MAX_VALUE && System.nanoTime() - deadline >= 0;
+  private void check(ChatRequest request, Conversation conversation, Prompt prompt) {
+    GenerationConfig config = request.config();
+    int room = limits.context() - config.maxNewTokens();
+    if (prompt.length() > room) {
+      throw new UserException(
+          String.format(
+              "the conversation has %d tokens, but beside %d new ones the context of %d has room"
+                  + " for %d; shorten it or lower max_tokens",
+              prompt.length(), config.maxNewTokens(), limits.context(), Math.max(0, room)));
     }
-
-    @Override
-    public void cancel() {
-      cancelled = true;
+    if (config.numBeams() > limits.maxRunning()) {
+      throw new UserException(
+          String.format(
+              "%d beams are more than the %d sequences that are computed here at a time",
+              config.numBeams(), limits.maxRunning()));
     }
-
-    @Override
-    public void onToken(int id, @Nullable TokenScores scores) {
-      listener.token(id, scores);
+    if (conversation.images() > limits.images()) {
+      throw new UserException(
+          String.format(
+              "%d images are more than the %d that are remembered here",
+              conversation.images(), limits.images()));
     }
-
-    @Override
-    public void onText(String piece) {
-      listener.text(piece);
-    }
-
-    @Override
-    public void onRestart() {
-      listener.restarted();
-    }
-
-    @Override
-    public boolean isCancelled() {
-      return cancelled || expired();
+    if (EngineJob.pages(prompt.length(), config) > loop.pagesInAll()) {
+      throw new UserException(
+          String.format(
+              "%d beams of up to %d tokens need more memory for keys and values than the engine has;"
+                  + " lower num_beams or max_tokens",
+              config.numBeams(), config.maxNewTokens()));
     }
   }
 
@@ -130,13 +128,7 @@ public final class ChatEngine implements AutoCloseable {
         new Conversation(
             system == null || system.isBlank()
                 ? TEMPLATE
-                : new ChatTemplate(
-                    TEMPLATE.system() + " " + system.strip(),
-                    TEMPLATE.human(),
-                    TEMPLATE.assistant(),
-                    TEMPLATE.separator(),
-                    TEMPLATE.imageStart(),
-                    TEMPLATE.imageEnd()));
+                : TEMPLATE.withSystem(TEMPLATE.system() + " " + system.strip()));
     for (ChatRequest.Turn turn : request.turns()) {
       turn.pictures().forEach(picture -> conversation.addImage());
       if (turn.role() == Conversation.Role.ASSISTANT) {
@@ -148,153 +140,15 @@ public final class ChatEngine implements AutoCloseable {
     return conversation;
   }
 
-  /**
-   * Hands in a request.
-   *
-   * @throws QueueFullException if too many requests wait already
-   * @throws UserException if the request cannot be answered whenever it is handed in
-   * @throws IllegalStateException if the engine is closed
-   */
-  public ChatHandle submit(ChatRequest request, ChatListener listener) {
-    Job job = new Job(request, listener);
-    Prompt prompt = job.conversation.prompt(model.tokenizer(), model.rowsPerImage());
-    int room = limits.context() - request.config().maxNewTokens();
-    if (prompt.length() > room) {
-      throw new UserException(
-          String.format(
-              "the conversation has %d tokens; beside %d new ones the context of %d has room for"
-                  + " %d: shorten it or lower max_tokens",
-              prompt.length(), request.config().maxNewTokens(), limits.context(), room));
-    }
-    synchronized (queue) {
-      if (closed) {
-        throw new IllegalStateException("the engine is closed");
-      }
-      if (queue.size() >= limits.maxQueued() + (running == null ? 1 : 0)) {
-        throw new QueueFullException(queue.size(), 1);
-      }
-      queue.add(job);
-      queue.notifyAll();
-    }
-    return job;
-  }
-
-  private void work() {
-    try (generator) {
-      while (true) {
-        Job job;
-        synchronized (queue) {
-          running = null;
-          while (queue.isEmpty() && !closed) {
-            queue.wait();
-          }
-          if (closed) {
-            break;
-          }
-          job = queue.remove();
-          running = job;
-        }
-        answer(job);
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-    }
-    synchronized (queue) {
-      for (Job job : queue) {
-        job.listener.failed(new IllegalStateException("the engine was closed"));
-      }
-      queue.clear();
-    }
-  }
-
-  private void answer(Job job) {
-    try {
-      Generation generation = generate(job);
-      synchronized (queue) {
-        finished++;
-        tokens += generation.ids().size();
-        promptComputed += generation.timings().promptTokens() - generation.timings().cachedTokens();
-        promptCached += generation.timings().cachedTokens();
-      }
-      job.listener.finished(generation);
-    } catch (RuntimeException e) {
-      String lost = model.llama().failure();
-      synchronized (queue) {
-        failed++;
-        failure = lost;
-      }
-      job.listener.failed(lost == null ? e : new DeviceFailedException(lost, e));
-    }
-  }
-
-  private Generation generate(Job job) {
-    if (job.isCancelled()) {
-      FinishReason reason = job.cancelled ? FinishReason.CANCELLED : FinishReason.DEADLINE;
-      return new Generation(IntList.of(), "", reason, new Timings(0, 0, 0, 0, 0));
-    }
-    Prompt prompt = job.conversation.prompt(model.tokenizer(), model.rowsPerImage());
-    job.listener.started(prompt.length(), 0);
-    Ops ops = model.ops();
-    long mark = ops.workspace().mark();
-    try (Session session = generator.newSession()) {
-      Generation generation =
-          generator.generate(session, prompt, imageRows(job), job.request.config(), job);
-      return generation.finishReason() == FinishReason.CANCELLED && !job.cancelled
-          ? new Generation(
-              generation.ids(), generation.text(), FinishReason.DEADLINE, generation.timings())
-          : generation;
-    } finally {
-      ops.workspace().release(mark);
-    }
-  }
-
-  private @Nullable Tensor imageRows(Job job) {
-    if (job.pictures.isEmpty()) {
-      return null;
-    }
-    List<MemorySegment> encoded = new ArrayList<>();
-    job.pictures.forEach(picture -> encoded.add(images.encode(picture)));
-    Ops ops = model.ops();
-    int rows = model.rowsPerImage();
-    int width = model.llama().config().hiddenSize();
-    Tensor all = ops.workspace().take(ops.activation(), (long) rows * encoded.size(), width);
-    for (int i = 0; i < encoded.size(); i++) {
-      ops.write(encoded.get(i), all.slice((long) i * rows, (i + 1L) * rows));
-    }
-    return all;
-  }
-
   /** How the engine is doing. */
   public EngineStatus status() {
-    synchronized (queue) {
-      int used = running == null ? 0 : limits.context();
-      return new EngineStatus(
-          model.ops().device(),
-          failure,
-          running == null ? 0 : 1,
-          queue.size(),
-          used,
-          limits.kvTokens(),
-          finished,
-          failed,
-          tokens,
-          promptComputed,
-          promptCached,
-          0,
-          0);
-    }
+    return loop.status();
   }
 
-  /** Ends all answers and waits until nothing is computed any more. */
+  /** Ends all answers as cancelled and waits until nothing is computed any more. */
   @Override
   public void close() {
-    synchronized (queue) {
-      closed = true;
-      if (running != null) {
-        running.cancel();
-      }
-      queue.notifyAll();
-    }
+    loop.stop();
     boolean interrupted = false;
     while (thread.isAlive()) {
       try {

@@ -3,9 +3,6 @@ package io.minigpt4.chat;
 import io.minigpt4.image.Picture;
 import io.minigpt4.model.MiniGpt4;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -18,7 +15,7 @@ import java.util.Map;
 public final class ImageCache {
   private MiniGpt4 model;
   private final int capacity;
-  private final Map<ByteBuffer, MemorySegment> encoded = new LinkedHashMap<>(16, 0.75f, true);
+  private final Map<PictureDigest, MemorySegment> encoded = new LinkedHashMap<>(16, 0.75f, true);
 
   /**
    * @param capacity how many pictures to remember, the least recently used one makes room; one
@@ -36,7 +33,7 @@ public final class ImageCache {
 
   /** Rows [rowsPerImage, hidden size] of a picture, as {@link MiniGpt4#encode(Picture)}. */
   public MemorySegment encode(Picture picture) {
-    ByteBuffer key = digest(picture);
+    PictureDigest key = PictureDigest.of(picture);
     MemorySegment rows = encoded.get(key);
     if (rows == null) {
       rows = model.encode(picture);
@@ -46,16 +43,5 @@ public final class ImageCache {
       }
     }
     return rows;
-  }
-
-  private static ByteBuffer digest(Picture picture) {
-    try {
-      MessageDigest sha = MessageDigest.getInstance("SHA-256");
-      sha.update(ByteBuffer.allocate(8).putInt(picture.width()).putInt(picture.height()).flip());
-      sha.update(picture.rgb());
-      return ByteBuffer.wrap(sha.digest());
-    } catch (NoSuchAlgorithmException e) {
-      throw new AssertionError("every Java platform has SHA-256", e);
-    }
   }
 }

@@ -81,19 +81,26 @@ public final class Batcher implements AutoCloseable {
       prefill(imageRows);
       decode();
     } catch (RuntimeException | Error e) {
-      RuntimeException reason =
-          e instanceof RuntimeException r ? r : new IllegalStateException("a pass failed: " + e, e);
-      for (GenerationTask task : tasks) {
-        if (!task.isDone()) {
-          task.fail(reason);
-        }
-      }
+      fail(
+          e instanceof RuntimeException r
+              ? r
+              : new IllegalStateException("a pass failed: " + e, e));
       throw e;
     } finally {
       batch.clear();
       inPass.clear();
       removeDone();
     }
+  }
+
+  /** Ends all tasks without results; they have left. */
+  public void fail(RuntimeException reason) {
+    for (GenerationTask task : tasks) {
+      if (!task.isDone()) {
+        task.fail(reason);
+      }
+    }
+    removeDone();
   }
 
   private void removeDone() {

@@ -132,8 +132,7 @@ public final class Generator implements AutoCloseable {
     }
     int candidates = Math.max(2, 1 + eosIds.length) * config.numBeams();
     BeamSearch search =
-        new BeamSearch(
-            session.cache(), scores.length, candidates, processor, config, stop, random);
+        new BeamSearch(session.cache(), scores.length, candidates, processor, config, stop, random);
     return new BeamDecoding(session, search, stop, answer, listener, config.maxNewTokens());
   }
 

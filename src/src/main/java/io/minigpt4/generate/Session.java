@@ -13,13 +13,54 @@ import it.unimi.dsi.fastutil.ints.IntList;
  */
 public final class Session implements AutoCloseable {
   private KvCache cache;
-  private final IntArrayList ids = new IntArrayList();
+  private final IntArrayList ids;
 
   /**
    * @param decoder that all generations of this session will use
    */
   public Session(Decoder decoder) {
-    cache = decoder.newCache();
+    this(decoder.newCache(), new IntArrayList());
+  }
+
+  private Session(KvCache cache, IntArrayList ids) {
+    this.cache = cache;
+    this.ids = ids;
+  }
+
+  /**
+   * Another session that has computed this one's first rows.
+   *
+   * @param rows how many; at most {@link #length}
+   */
+  public Session fork(int rows) {
+    return new Session(cache.fork(rows), new IntArrayList(ids.subList(0, rows)));
+  }
+
+  /** Pages of keys and values that it holds, those that it shares included. */
+  public int pages() {
+    return cache.pages();
+  }
+
+  /** How many of its first rows are those of a prompt. */
+  int common(Prompt prompt) {
+    return prompt.commonPrefix(ids);
+  }
+
+  /** Whether it holds all rows of another session, and those first. */
+  boolean beginsWith(Session other) {
+    int rows = other.length();
+    return rows <= length() && ids.subList(0, rows).equals(other.ids);
+  }
+
+  /** Whether one of its rows is an image row from {@code first} to {@code end}. */
+  boolean hasImageRow(int first, int end) {
+    for (int i = 0; i < ids.size(); i++) {
+      int row = ~ids.getInt(i);
+      if (row >= first && row < end) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** Rows that are computed. */

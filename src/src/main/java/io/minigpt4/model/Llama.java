@@ -177,6 +177,11 @@ public final class Llama {
     return elements * pool.dtype().bytes();
   }
 
+  /** Where its sequences' keys and values are kept. */
+  public KvCache.Pool pool() {
+    return pool;
+  }
+
   /** A new, empty sequence. */
   public KvCache newCache() {
     return pool.newCache();

@@ -84,6 +84,11 @@ public final class MiniGpt4 implements AutoCloseable {
     return tokenizer;
   }
 
+  /** Turns pictures into the pixels that {@link #encode(Tensor, Tensor)} wants. */
+  public ImageProcessor imageProcessor() {
+    return images;
+  }
+
   /** The same model with another projection; the files belong to both. */
   public MiniGpt4 withProjection(Projection other) {
     return new MiniGpt4(name, files, vision, visionNorm, qformer, other, llama, tokenizer);

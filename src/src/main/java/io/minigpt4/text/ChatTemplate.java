@@ -31,6 +31,11 @@ public record ChatTemplate(
           "<Img>",
           "</Img>");
 
+  /** The same with another system text. */
+  public ChatTemplate withSystem(String text) {
+    return new ChatTemplate(text, human, assistant, separator, imageStart, imageEnd);
+  }
+
   /** Name of a role. */
   public String name(Conversation.Role role) {
     return role == Conversation.Role.HUMAN ? human : assistant;

@@ -55,6 +55,12 @@ public final class Prompt {
     return false;
   }
 
+  /** How many leading rows are those of another prompt. */
+  public int commonPrefix(Prompt other) {
+    int differs = Arrays.mismatch(ids, other.ids);
+    return differs < 0 ? ids.length : differs;
+  }
+
   /** How many leading rows are those of another sequence, such as what a KV cache holds. */
   public int commonPrefix(IntList other) {
     int limit = Math.min(ids.length, other.size());

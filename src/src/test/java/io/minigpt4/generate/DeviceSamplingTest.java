@@ -86,7 +86,8 @@ class DeviceSamplingTest {
   }
 
   private static int[] host(GenerationConfig config, float[] logits) {
-    LogitsProcessor processor = new LogitsProcessor(new LogitsProcessor.Scratch(VOCABULARY), config, EOS);
+    LogitsProcessor processor =
+        new LogitsProcessor(new LogitsProcessor.Scratch(VOCABULARY), config, EOS);
     Uniform random = new Uniform(config.seed());
     IntList tokens = new IntArrayList();
     for (int step = 0; step < STEPS; step++) {

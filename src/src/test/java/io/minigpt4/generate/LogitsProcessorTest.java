@@ -31,7 +31,8 @@ class LogitsProcessorTest {
         float[] scores = floats(tensors, name + "/logits");
         float[] expected = floats(tensors, name + "/processed");
         GenerationConfig config = TestConfigs.of(one.get("options"));
-        LogitsProcessor processor = new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS);
+        LogitsProcessor processor =
+            new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS);
         processor.process(scores, IntArrayList.wrap(one.get("ids").integers()));
         processor.warp(scores);
         if (name.endsWith("/ties")) {
@@ -61,7 +62,10 @@ class LogitsProcessorTest {
       float[] expected = topP(logits, p);
       for (int k : new int[] {0, vocabulary}) {
         float[] scores = logits.clone();
-        new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), TestConfigs.plain().topP(p).topK(k).build(), new int[0])
+        new LogitsProcessor(
+                new LogitsProcessor.Scratch(vocabulary),
+                TestConfigs.plain().topP(p).topK(k).build(),
+                new int[0])
             .warp(scores);
         assertThat(scores).containsExactly(expected);
       }
@@ -105,7 +109,8 @@ class LogitsProcessorTest {
   }
 
   private static void assertDraws(float[] logits, GenerationConfig config) {
-    LogitsProcessor processor = new LogitsProcessor(new LogitsProcessor.Scratch(logits.length), config, EOS);
+    LogitsProcessor processor =
+        new LogitsProcessor(new LogitsProcessor.Scratch(logits.length), config, EOS);
     float[] allowed = logits.clone();
     processor.warp(allowed);
     double total = 0;
@@ -154,7 +159,8 @@ class LogitsProcessorTest {
           .hasMessageContaining("not finite");
       assertThatThrownBy(
               () ->
-                  new LogitsProcessor(new LogitsProcessor.Scratch(2), TestConfigs.plain().build(), EOS)
+                  new LogitsProcessor(
+                          new LogitsProcessor.Scratch(2), TestConfigs.plain().build(), EOS)
                       .sample(scores, new SplittableRandom(1)))
           .isInstanceOf(UserException.class);
     }
@@ -165,7 +171,8 @@ class LogitsProcessorTest {
     GenerationConfig config =
         TestConfigs.plain().topP(0.9).topK(50).repetitionPenalty(1.1).temperature(0.8).build();
     int vocabulary = 32_000;
-    LogitsProcessor processor = new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS);
+    LogitsProcessor processor =
+        new LogitsProcessor(new LogitsProcessor.Scratch(vocabulary), config, EOS);
     float[] logits = new float[vocabulary];
     SplittableRandom random = new SplittableRandom(3);
     IntList ids = IntArrayList.of(5, 6, 7);
