@@ -5,6 +5,8 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Takes the weights of one part of the model out of a checkpoint: sees that each is there with the
@@ -16,12 +18,22 @@ final class WeightReader {
 
   private final Checkpoint checkpoint;
   private final String prefix;
-  private final Ops ops;
+  private final @Nullable Ops ops;
+
+  /**
+   * One that only looks at names and shapes.
+   *
+   * @param prefix put before every name, e.g. {@code visual_encoder.}
+   */
+  WeightReader(Checkpoint checkpoint, String prefix) {
+    this(checkpoint, prefix, null);
+  }
 
   /**
    * @param prefix put before every name, e.g. {@code visual_encoder.}
+   * @param ops where weights go; null if only names and shapes are looked at
    */
-  WeightReader(Checkpoint checkpoint, String prefix, Ops ops) {
+  WeightReader(Checkpoint checkpoint, String prefix, @Nullable Ops ops) {
     this.checkpoint = checkpoint;
     this.prefix = prefix;
     this.ops = ops;
@@ -33,7 +45,7 @@ final class WeightReader {
   }
 
   Ops ops() {
-    return ops;
+    return Objects.requireNonNull(ops);
   }
 
   boolean has(String name) {
@@ -49,8 +61,8 @@ final class WeightReader {
   Tensor get(String name, long... shape) {
     Tensor host = host(name, shape);
     return host.dtype() == DType.F64
-        ? HostFloats.toDevice(HostFloats.of(host), ops, host.shape())
-        : ops.load(host);
+        ? HostFloats.toDevice(HostFloats.of(host), ops(), host.shape())
+        : ops().load(host);
   }
 
   /** The elements of a small weight, for work on the host. */
