@@ -1,10 +1,12 @@
 package io.minigpt4.bench;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.Quantised;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
@@ -59,6 +61,24 @@ final class LlmBench implements Callable<Integer> {
     double headWeights() {
       return (double) VOCABULARY * width;
     }
+
+    /** Bytes that every token reads, the head's and scales included. */
+    double weightBytes(DType type) {
+      double square = rowBytes(type, width);
+      double layer = (4 * width + 2 * inner) * square + width * rowBytes(type, inner);
+      // The head of a quantised model is Q8.
+      DType head = type.isQuantised() ? DType.Q8 : type;
+      return layers * layer + VOCABULARY * rowBytes(head, width);
+    }
+
+    private static double rowBytes(DType type, int elements) {
+      if (!type.isQuantised()) {
+        return (double) elements * type.bytes();
+      }
+      int group = Quantiser.DEFAULT_GROUP;
+      return Quantised.rowBytes(type, elements, group)
+          + Quantised.rowScales(type, elements, group) * Quantised.scaleType(type).bytes();
+    }
   }
 
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -67,7 +87,10 @@ final class LlmBench implements Callable<Integer> {
   @Option(names = "--shape", description = "${COMPLETION-CANDIDATES}", defaultValue = "SMALL")
   private Shape shape = Shape.SMALL;
 
-  @Option(names = "--dtype", description = "Of the weights: F32, F16 or BF16", defaultValue = "F32")
+  @Option(
+      names = "--dtype",
+      description = "Of the weights: F32, F16, BF16, Q8 or Q4",
+      defaultValue = "F32")
   private DType dtype = DType.F32;
 
   @Option(
@@ -120,7 +143,7 @@ final class LlmBench implements Callable<Integer> {
   private void decode(Llama llama, MemorySegment logits, Target target, Report report) {
     double bandwidth = target.bandwidth();
     double seconds = options.clock().seconds(() -> forward(llama, 1, tokens, logits));
-    double bytes = (shape.layerWeights() + shape.headWeights()) * dtype.bytes();
+    double bytes = shape.weightBytes(dtype);
     report.add(target.bandwidthName(), "GB/s", bandwidth);
     report.add("decode", "token/s", tokens / seconds);
     report.add("decode, weights read", "GB/s", 1e-9 * bytes * tokens / seconds, bandwidth);

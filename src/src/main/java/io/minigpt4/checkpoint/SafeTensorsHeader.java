@@ -18,7 +18,6 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -161,7 +160,7 @@ record SafeTensorsHeader(Map<String, Entry> tensors, Map<String, String> metadat
 
     private DType dtype(String name, @Nullable String text) {
       return Arrays.stream(DType.values())
-          .filter(d -> d.name().equals(text))
+          .filter(d -> !d.isQuantised() && d.name().equals(text))
           .findFirst()
           .orElseThrow(
               () ->
@@ -170,7 +169,7 @@ record SafeTensorsHeader(Map<String, Entry> tensors, Map<String, String> metadat
                       "elements of type '"
                           + text
                           + "' are not supported; convert them to one of "
-                          + Arrays.toString(DType.values()).toUpperCase(Locale.ROOT)));
+                          + Arrays.stream(DType.values()).filter(d -> !d.isQuantised()).toList()));
     }
 
     private LongArrayList numbers(JsonParser in, String name, String key) throws IOException {

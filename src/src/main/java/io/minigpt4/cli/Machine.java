@@ -1,5 +1,8 @@
 package io.minigpt4.cli;
 
+import com.sun.management.OperatingSystemMXBean;
+import java.lang.management.ManagementFactory;
+
 /**
  * What the program runs on.
  *
@@ -18,6 +21,13 @@ record Machine(
         Runtime.getRuntime().availableProcessors(),
         System.getProperty("java.vm.version") + " (" + System.getProperty("java.vendor") + ")",
         ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() || hasVectorClass());
+  }
+
+  /** The system's memory in bytes; the largest number if it does not say. */
+  static long memory() {
+    return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
+        ? system.getTotalMemorySize()
+        : Long.MAX_VALUE;
   }
 
   /** The launcher loads the module after the boot layer is made. */

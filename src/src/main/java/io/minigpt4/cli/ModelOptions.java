@@ -1,17 +1,21 @@
 package io.minigpt4.cli;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.config.MiniGpt4Config;
 import io.minigpt4.config.ModelSettings;
 import io.minigpt4.config.PublishedFiles;
 import io.minigpt4.cpu.CpuOps;
+import io.minigpt4.model.LoadListener;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelLoader;
 import io.minigpt4.model.ModelSource;
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
@@ -21,6 +25,9 @@ import picocli.CommandLine.Spec;
 /** Which model to load, and what to compute it on. */
 final class ModelOptions {
   private static final int MOST_THREADS = 1024;
+
+  /** Weights in bytes that fit any machine. */
+  private static final long SMALL_MODEL = 2L << 30;
 
   @Spec(Spec.Target.MIXEE)
   private CommandSpec spec = CommandSpec.create();
@@ -75,6 +82,14 @@ final class ModelOptions {
       description = "Threads that compute on the CPU. Default: one a processor.")
   private @Nullable Integer threads;
 
+  @Option(
+      names = "--weights-bits",
+      paramLabel = "BITS",
+      description =
+          "8 or 4: make the language model's weights so small while loading. Default: take them"
+              + " as they lie, or 8 with low_resource in the YAML file.")
+  private @Nullable Integer bits;
+
   /** Whether a YAML file was given. */
   boolean hasConfig() {
     return config != null;
@@ -89,7 +104,6 @@ final class ModelOptions {
   MiniGpt4Config readConfig() {
     MiniGpt4Config yaml = MiniGpt4Config.load(Objects.requireNonNull(config), overrides);
     yaml.warnings().forEach(this::warn);
-    warnOfLowResource(yaml.model());
     return yaml;
   }
 
@@ -153,8 +167,56 @@ final class ModelOptions {
 
   /** The same on the devices of a list, the first of which has what is not divided. */
   MiniGpt4 load(List<Ops> devices, ModelSource source) {
+    Quantiser quantiser = quantiser();
     try (ProgressBar bar = ProgressBar.onStderr("loading")) {
-      return new ModelLoader(devices, bar::bytes).load(source, projection);
+      LoadListener listener =
+          new LoadListener() {
+            @Override
+            public void loaded(long done, long total) {
+              bar.bytes(done, total);
+            }
+
+            @Override
+            public void expects(long bytes) {
+              warnIfTooLarge(bytes, quantiser != null);
+            }
+          };
+      return new ModelLoader(devices, listener, quantiser).load(source, projection);
+    }
+  }
+
+  /** What the weights go through as they are loaded; null for nothing. */
+  private @Nullable Quantiser quantiser() {
+    if (bits != null && bits != 8 && bits != 4) {
+      throw new UserException("--weights-bits must be 8 or 4, not " + bits);
+    }
+    boolean eight =
+        bits == null
+            ? config != null && MiniGpt4Config.load(config, overrides).model().lowResource()
+            : bits == 8;
+    if (!eight && bits == null) {
+      return null;
+    }
+    return new Quantiser(eight ? DType.Q8 : DType.Q4, Quantiser.DEFAULT_GROUP);
+  }
+
+  private void warnIfTooLarge(long bytes, boolean quantised) {
+    if (bytes < SMALL_MODEL) {
+      return; // for which asking the system would be felt
+    }
+    long memory = Machine.memory();
+    if (bytes > memory) {
+      warn(
+          String.format(
+              Locale.ROOT,
+              "the weights take %.1f GB and this machine has %.1f GB of memory, so that much of"
+                  + " them is read from the disk for every token%s",
+              1e-9 * bytes,
+              1e-9 * memory,
+              quantised
+                  ? ""
+                  : "; --weights-bits 8 makes 16-bit weights half as large, --weights-bits 4 a"
+                      + " third"));
     }
   }
 
@@ -181,7 +243,6 @@ final class ModelOptions {
     MiniGpt4Config yaml = MiniGpt4Config.load(file, overrides);
     yaml.warnings().forEach(this::warn);
     ModelSettings model = yaml.model();
-    warnOfLowResource(model);
     PublishedFiles files = yaml.files();
     return new ModelSource.Published(
         files.vision(),
@@ -190,14 +251,6 @@ final class ModelOptions {
         projection == null ? files.projection() : projection,
         model.imageSize(),
         model.numQueryToken());
-  }
-
-  private void warnOfLowResource(ModelSettings model) {
-    if (model.lowResource()) {
-      warn(
-          "low_resource: 8-bit weights are not supported yet; the weights are used in the type"
-              + " that they are stored in");
-    }
   }
 
   private void warn(String message) {

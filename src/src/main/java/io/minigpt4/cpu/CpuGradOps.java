@@ -63,7 +63,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
       long x, long xStride, long m, Tensor w, GradRows.Rows to, boolean accumulate) {
     int depth = Math.toIntExact(w.rows());
     int columns = Math.toIntExact(w.width());
-    linear.transposedWeights(w.dtype(), Checks.address(w), depth, columns, accumulate);
+    linear.transposedWeights(w, depth, columns, accumulate);
     linear.run(x, xStride, Math.toIntExact(m), false, to.at(), to.stride());
   }
 
@@ -201,7 +201,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
       Memory.copy(rows(x).row(places[i]), part + 4L * i * width, 4L * width);
     }
     long scores = logits.floats((long) count * vocabulary);
-    linear.weights(weight.dtype(), Checks.address(weight), vocabulary, width, 0);
+    linear.weights(weight, vocabulary, width, 0);
     linear.run(part, width, count, false, scores, vocabulary);
     double sum = crossEntropy.run(scores, vocabulary, targets, first, count, scale);
     product(scores, vocabulary, count, weight, new GradRows.Rows(part, width), false);

@@ -113,6 +113,11 @@ public final class CpuOps implements Ops {
 
   @Override
   public Tensor load(Tensor host) {
+    if (host.dtype().isQuantised()) {
+      Checks.address(host);
+      Checks.address(host.scales());
+      return host;
+    }
     if (!host.segment().isNative()) {
       Tensor copy = allocate(host.dtype(), host.shape());
       MemorySegment.copy(host.segment(), 0, copy.segment(), 0, copy.segment().byteSize());
@@ -196,7 +201,7 @@ public final class CpuOps implements Ops {
     int n = Math.toIntExact(weight.rows());
     int k = Math.toIntExact(weight.width());
     long biasAddress = bias == null ? 0 : floats(bias, 0);
-    linear.weights(weight.dtype(), Checks.address(weight), n, k, biasAddress);
+    linear.weights(weight, n, k, biasAddress);
     linear.run(
         Checks.address(x),
         x.rowStride(),
@@ -373,7 +378,7 @@ public final class CpuOps implements Ops {
     long columns = patches.floats((long) grid * grid * channels * patch * patch);
     int depth = channels * patch * patch;
     long biasAddress = floats(bias, 0);
-    linear.weights(weight.dtype(), Checks.address(weight), width, depth, biasAddress);
+    linear.weights(weight, width, depth, biasAddress);
     for (int image = 0; image < images; image++) {
       long from = Checks.address(pixels) + 4L * image * channels * size * size;
       gatherPatches(from, columns, channels, size, patch);

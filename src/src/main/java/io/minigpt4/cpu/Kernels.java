@@ -27,6 +27,9 @@ interface Kernels {
   /** The inner loops of backward passes, of the same make. */
   GradKernels gradients();
 
+  /** The inner loops of products with quantised weights, of the same make. */
+  QuantisedKernels quantised();
+
   /** Floats per vector. */
   int lanes();
 

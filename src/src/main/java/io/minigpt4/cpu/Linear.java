@@ -1,6 +1,7 @@
 package io.minigpt4.cpu;
 
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
 import java.util.Arrays;
 
 /**
@@ -52,6 +53,7 @@ final class Linear implements Team.Task, AutoCloseable {
   private int k;
   private DType type = DType.F32;
   private long w;
+  private final QuantisedRows quantised = new QuantisedRows();
   private int n;
   private boolean transposed;
   private boolean accumulate;
@@ -73,10 +75,9 @@ final class Linear implements Team.Task, AutoCloseable {
     this.stretches = Scratch.array(team.size());
   }
 
-  /** Sets the right operand: w [n, k] of a type, bias [n] or 0. */
-  void weights(DType weightType, long weights, int rows, int depth, long biasAddress) {
-    type = weightType;
-    w = weights;
+  /** Sets the right operand: w [n, k] of any type, in as many dimensions, bias [n] or 0. */
+  void weights(Tensor weights, int rows, int depth, long biasAddress) {
+    operand(weights);
     n = rows;
     k = depth;
     bias = biasAddress;
@@ -89,14 +90,25 @@ final class Linear implements Team.Task, AutoCloseable {
    *
    * @param weights w [depth, columns], dense
    */
-  void transposedWeights(DType weightType, long weights, int depth, int columns, boolean add) {
-    type = weightType;
-    w = weights;
+  void transposedWeights(Tensor weights, int depth, int columns, boolean add) {
+    operand(weights);
     n = columns;
     k = depth;
     bias = 0;
     transposed = true;
     accumulate = add;
+  }
+
+  private void operand(Tensor weights) {
+    type = weights.dtype();
+    w = Checks.address(weights);
+    if (type.isQuantised()) {
+      quantised.set(weights);
+    }
+  }
+
+  private long rowBytes() {
+    return type.isQuantised() ? quantised.rowBytes() : (long) k * type.bytes();
   }
 
   /** Multiplies. {@link #weights} first. */
@@ -127,12 +139,17 @@ final class Linear implements Team.Task, AutoCloseable {
   }
 
   private void runFewRows() {
-    packedX = packed.floats((long) m * k);
-    kernels.arrange(type, x, xStride, m, k, packedX);
+    if (type.isQuantised()) {
+      packedX = packed.floats(kernels.quantised().arranged(quantised, m));
+      kernels.quantised().arrange(quantised, x, xStride, m, packedX);
+    } else {
+      packedX = packed.floats((long) m * k);
+      kernels.arrange(type, x, xStride, m, k, packedX);
+    }
     if ((long) m * n * k < SERIAL_WORK) {
       chunk = n;
     } else {
-      long streamed = STREAM_BYTES / Math.max(1, (long) k * type.bytes());
+      long streamed = STREAM_BYTES / Math.max(1, rowBytes());
       long fair = (n + 8L * team.size() - 1) / (8L * team.size());
       chunk = roundUp((int) Math.clamp(fair, 4, Math.max(4, streamed)));
     }
@@ -167,9 +184,14 @@ final class Linear implements Team.Task, AutoCloseable {
   }
 
   private void multiplyFewRows(int from, int to, int worker) {
-    long rows = w + (long) from * k * type.bytes();
     float[] scratch = blocks[worker].floats(kernels.dotScratch(k));
-    kernels.dots(type, packedX, m, rows, k, to - from, k, out + 4L * from, outStride, scratch);
+    long first = out + 4L * from;
+    if (type.isQuantised()) {
+      kernels.quantised().dots(quantised, packedX, m, from, to - from, first, outStride, scratch);
+    } else {
+      long rows = w + from * rowBytes();
+      kernels.dots(type, packedX, m, rows, k, to - from, k, first, outStride, scratch);
+    }
     if (bias == 0) {
       return;
     }
@@ -225,20 +247,28 @@ final class Linear implements Team.Task, AutoCloseable {
   private void convert(int from, int to, int depth, int length, float[] block) {
     int at = Buffer.START;
     for (int row = from; row < to; row++) {
-      long source = w + ((long) row * k + depth) * type.bytes();
-      kernels.toFloats(type, source, block, at, length);
+      toFloats(row, k, depth, length, block, at);
       at += length;
     }
     int missing = roundUp(to - from) - (to - from);
     Arrays.fill(block, at, at + missing * length, 0);
   }
 
+  /** Part of a row of w, which is {@code width} elements long. */
+  private void toFloats(long row, int width, int from, int count, float[] to, int at) {
+    if (type.isQuantised()) {
+      kernels.quantised().toFloats(quantised, row, from, count, to, at);
+    } else {
+      kernels.toFloats(type, w + (row * width + from) * type.bytes(), to, at, count);
+    }
+  }
+
   /** Columns {@code from} to {@code to} of w as rows, {@code length} deep from {@code depth}. */
   private void convertTransposed(
       int from, int to, int depth, int length, float[] block, int worker) {
     int columns = to - from;
-    long source = w + ((long) depth * n + from) * type.bytes();
     if (type == DType.F32) {
+      long source = w + ((long) depth * n + from) * type.bytes();
       kernels.pack(source, n, length, columns, block, Buffer.START, length);
     } else {
       float[] row = rowOfWorker[worker].floats(columns);
@@ -246,8 +276,7 @@ final class Linear implements Team.Task, AutoCloseable {
       for (int first = 0; first < length; first += TRANSPOSED_ROWS) {
         int rows = Math.min(TRANSPOSED_ROWS, length - first);
         for (int i = 0; i < rows; i++) {
-          long at = source + (long) (first + i) * n * type.bytes();
-          kernels.toFloats(type, at, row, 0, columns);
+          toFloats((long) depth + first + i, n, from, columns, row, 0);
           kernels.fromFloats(DType.F32, row, 0, stretch + 4L * i * columns, columns);
         }
         kernels.pack(stretch, columns, rows, columns, block, Buffer.START + first, length);

@@ -12,6 +12,8 @@ import java.util.Arrays;
 final class ScalarKernels implements Kernels {
   private static final int LANES = 8;
 
+  private final QuantisedKernels quantised = new ScalarQuantised();
+
   @Override
   public String name() {
     return "scalar";
@@ -20,6 +22,11 @@ final class ScalarKernels implements Kernels {
   @Override
   public GradKernels gradients() {
     return new ScalarGradKernels();
+  }
+
+  @Override
+  public QuantisedKernels quantised() {
+    return quantised;
   }
 
   @Override

@@ -11,6 +11,7 @@ final class VectorKernels implements Kernels {
   private static final int N = SPECIES.length();
 
   private final ScalarKernels scalar = new ScalarKernels();
+  private final QuantisedKernels quantised = new VectorQuantised();
 
   @Override
   public String name() {
@@ -20,6 +21,11 @@ final class VectorKernels implements Kernels {
   @Override
   public GradKernels gradients() {
     return new VectorGradKernels();
+  }
+
+  @Override
+  public QuantisedKernels quantised() {
+    return quantised;
   }
 
   @Override

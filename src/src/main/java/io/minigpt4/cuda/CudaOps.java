@@ -149,8 +149,7 @@ public final class CudaOps implements Ops {
   }
 
   @Override
-  public boolean expectWeights(long elements, LongConsumer listener) {
-    long bytes = elements * DType.F16.bytes();
+  public boolean expectWeights(long bytes, LongConsumer listener) {
     CudaDriver.MemoryInfo memory = device.memory();
     if (bytes + OVERHEAD > memory.free()) {
       throw new UserException(
@@ -158,14 +157,14 @@ public final class CudaOps implements Ops {
               "the weights need %s and the work beside them about %s, but %s has %s free of %s;"
                   + " end other programs that use it (nvidia-smi lists them), split the model over"
                   + " several GPUs as in --device cuda:0,1, or use --device cpu"
-                  + " (in int8 the weights would take %s, in int4 %s, which GPUs do not run yet)",
+                  + " (of 16-bit weights --weights-bits 8 would make about %s, --weights-bits 4 %s)",
               Sizes.text(bytes),
               Sizes.text(OVERHEAD),
               device.description(),
               Sizes.text(memory.free()),
               Sizes.text(memory.total()),
-              Sizes.text(elements),
-              Sizes.text(elements * 9 / 16)));
+              Sizes.text(bytes / 2),
+              Sizes.text(bytes * 9 / 32)));
     }
     progress = listener;
     return true;
@@ -173,6 +172,10 @@ public final class CudaOps implements Ops {
 
   @Override
   public Tensor load(Tensor host) {
+    if (host.dtype().isQuantised()) {
+      throw new UserException(
+          "weights in 8 and 4 bits do not run on GPUs here: use --device cpu, or weights of 16 bits");
+    }
     OpsArguments.dense(host, "a weight");
     device.enter();
     boolean matrix = host.rank() > 1 && host.dtype() != DType.F16;

@@ -114,7 +114,7 @@ public final class Llama {
     Tensor embedding = first.get("model.embed_tokens.weight", vocab, hidden);
     Tensor head =
         !config.tieWordEmbeddings()
-            ? last.get("lm_head.weight", vocab, hidden)
+            ? last.matrix("lm_head.weight", vocab, hidden)
             : stages.size() == 1 ? embedding : last.get("model.embed_tokens.weight", vocab, hidden);
     return new Llama(config, stages, embedding, last.get("model.norm.weight", hidden), head);
   }
@@ -122,7 +122,8 @@ public final class Llama {
   /**
    * A model of random weights, normal with deviation 0.02, for benchmarks and tests.
    *
-   * @param dtype of all weights: F32, F16 or BF16
+   * @param dtype of all weights: F32, F16 or BF16; Q8 or Q4 of the layers' matrices, with a head of
+   *     Q8 and all else F16
    */
   public static Llama random(LlamaConfig config, DType dtype, long seed, Ops ops) {
     RandomWeights random = new RandomWeights(dtype, seed, ops);
@@ -137,17 +138,16 @@ public final class Llama {
             (i, on) ->
                 new LlamaLayer(
                     random.ones(hidden),
-                    random.normal(attention, hidden),
-                    random.normal(keyValue, hidden),
-                    random.normal(keyValue, hidden),
-                    random.normal(hidden, attention),
+                    random.matrix(attention, hidden),
+                    random.matrix(keyValue, hidden),
+                    random.matrix(keyValue, hidden),
+                    random.matrix(hidden, attention),
                     random.ones(hidden),
-                    random.normal(inner, hidden),
-                    random.normal(inner, hidden),
-                    random.normal(hidden, inner)));
+                    random.matrix(inner, hidden),
+                    random.matrix(inner, hidden),
+                    random.matrix(hidden, inner)));
     Tensor embedding = random.normal(config.vocabSize(), hidden);
-    Tensor head =
-        config.tieWordEmbeddings() ? embedding : random.normal(config.vocabSize(), hidden);
+    Tensor head = config.tieWordEmbeddings() ? embedding : random.head(config.vocabSize(), hidden);
     return new Llama(config, stages, embedding, random.ones(hidden), head);
   }
 

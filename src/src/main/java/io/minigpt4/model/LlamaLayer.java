@@ -36,13 +36,13 @@ record LlamaLayer(
     long inner = config.intermediateSize();
     return new LlamaLayer(
         in.get("input_layernorm.weight", hidden),
-        in.get("self_attn.q_proj.weight", attention, hidden),
-        in.get("self_attn.k_proj.weight", keyValue, hidden),
-        in.get("self_attn.v_proj.weight", keyValue, hidden),
-        in.get("self_attn.o_proj.weight", hidden, attention),
+        in.matrix("self_attn.q_proj.weight", attention, hidden),
+        in.matrix("self_attn.k_proj.weight", keyValue, hidden),
+        in.matrix("self_attn.v_proj.weight", keyValue, hidden),
+        in.matrix("self_attn.o_proj.weight", hidden, attention),
         in.get("post_attention_layernorm.weight", hidden),
-        in.get("mlp.gate_proj.weight", inner, hidden),
-        in.get("mlp.up_proj.weight", inner, hidden),
-        in.get("mlp.down_proj.weight", hidden, inner));
+        in.matrix("mlp.gate_proj.weight", inner, hidden),
+        in.matrix("mlp.up_proj.weight", inner, hidden),
+        in.matrix("mlp.down_proj.weight", hidden, inner));
   }
 }

@@ -14,4 +14,11 @@ public interface LoadListener {
    *     below
    */
   void loaded(long done, long total);
+
+  /**
+   * Called once, before weights are loaded to where they are used as they lie.
+   *
+   * @param bytes of all weights
+   */
+  default void expects(long bytes) {}
 }

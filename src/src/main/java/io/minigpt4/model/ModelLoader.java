@@ -2,6 +2,8 @@ package io.minigpt4.model;
 
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.checkpoint.Checkpoints;
+import io.minigpt4.checkpoint.Quantiser;
+import io.minigpt4.checkpoint.QuantisingCheckpoint;
 import io.minigpt4.checkpoint.SafeTensors;
 import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.config.ModelConfig;
@@ -21,15 +23,16 @@ import org.jspecify.annotations.Nullable;
 /** Puts a model together from its files, in whichever layout they are. */
 public final class ModelLoader {
   /** Names of the parts in a model folder. */
-  static final String VISION_PREFIX = "visual_encoder.";
+  private static final String VISION_PREFIX = "visual_encoder.";
 
-  static final String LLAMA_PREFIX = "llama_model.";
+  private static final String LLAMA_PREFIX = "llama_model.";
   private static final long UNTRAINED_SEED = 42;
   private static final String DEMO = "/io/minigpt4/demo/";
 
   private final List<Ops> devices;
   private final Ops ops;
   private final LoadListener listener;
+  private final @Nullable Quantiser quantiser;
 
   /**
    * @param ops the device to load to
@@ -42,9 +45,25 @@ public final class ModelLoader {
    * @param devices share the language model's layers; the first one has all the rest
    */
   public ModelLoader(List<Ops> devices, LoadListener listener) {
+    this(devices, listener, null);
+  }
+
+  /**
+   * @param quantiser what the language model's matrices go through as they are loaded; null to take
+   *     them as they lie
+   */
+  public ModelLoader(List<Ops> devices, LoadListener listener, @Nullable Quantiser quantiser) {
     this.devices = List.copyOf(devices);
     this.ops = devices.getFirst();
     this.listener = listener;
+    this.quantiser = quantiser;
+  }
+
+  /** A checkpoint with a language model whose names begin with {@code prefix}. */
+  private Checkpoint language(Checkpoint checkpoint, String prefix) {
+    return quantiser == null
+        ? checkpoint
+        : new QuantisingCheckpoint(checkpoint, prefix, quantiser, (name, type, deviation) -> {});
   }
 
   /**
@@ -74,12 +93,14 @@ public final class ModelLoader {
           folder
               + " is not a folder: a model folder holds config.json, tokenizer.model and weights");
     }
-    Checkpoints.requireFinished(folder);
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
     Tokenizer tokenizer = Tokenizer.load(folder.resolve("tokenizer.model"));
-    Checkpoint weights =
-        config.synthetic() == null ? Checkpoints.open(folder) : new RandomCheckpoint(config);
-    return whole(config, tokenizer, opened.add(weights), projection, opened);
+    return whole(
+        config,
+        tokenizer,
+        opened.add(language(Checkpoints.open(folder), LLAMA_PREFIX)),
+        projection,
+        opened);
   }
 
   private MiniGpt4 builtIn(@Nullable Path projection, WatchedCheckpoints opened) {
@@ -90,7 +111,8 @@ public final class ModelLoader {
     Tokenizer tokenizer =
         Tokenizer.parse(resource("tokenizer.model"), "the built-in model's tokenizer.model");
     Checkpoint weights = SafeTensors.ofResource(ModelLoader.class, DEMO + "model.safetensors");
-    return whole(config, tokenizer, opened.add(weights), projection, opened);
+    Checkpoint model = opened.add(language(weights, LLAMA_PREFIX));
+    return whole(config, tokenizer, model, projection, opened);
   }
 
   private static byte[] resource(String name) {
@@ -119,53 +141,32 @@ public final class ModelLoader {
 
   private MiniGpt4 published(
       ModelSource.Published files, @Nullable Path projection, WatchedCheckpoints opened) {
-    Checkpoints.requireFinished(files.llama());
     LlamaConfig llama = LlamaConfig.read(files.llama());
     Tokenizer tokenizer = Tokenizer.load(files.llama().resolve("tokenizer.model"));
     Checkpoint vision = opened.add(Checkpoints.open(files.vision()));
     Checkpoint qformer = opened.add(Checkpoints.open(files.qformer()));
-    Checkpoint language = opened.add(Checkpoints.open(files.llama()));
+    Checkpoint language = opened.add(language(Checkpoints.open(files.llama()), ""));
     Path projector = projection == null ? files.projection() : projection;
     Checkpoint trained = projector == null ? null : opened.add(Checkpoints.open(projector));
-    String name = "MiniGPT-4 with " + files.llama().getFileName();
-    return assemble(
-        sizes(name, vision, qformer, llama, files.imageSize(), files.queryTokens()),
-        new Parts(vision, "", qformer, trained, language, ""),
-        tokenizer,
-        opened);
-  }
-
-  /**
-   * The sizes of a model in published files, which state those of the language model only.
-   *
-   * @param name what the model is to call itself
-   * @param vision a file like {@code eva_vit_g.pth}
-   * @param qformer a file like BLIP-2's
-   * @param llama the language model's
-   * @param imageSize side of the images in pixels; null for what the vision transformer learned
-   * @param queryTokens how many queries the Q-Former must have; null for any number
-   * @throws UserException if tensors are missing or sizes do not fit each other
-   */
-  public static ModelConfig sizes(
-      String name,
-      Checkpoint vision,
-      Checkpoint qformer,
-      LlamaConfig llama,
-      @Nullable Integer imageSize,
-      @Nullable Integer queryTokens) {
-    VisionConfig visionConfig = VisionTransformer.sizes(vision, "", imageSize);
-    QFormerConfig qformerConfig = QFormer.sizes(qformer);
-    if (queryTokens != null && queryTokens != qformerConfig.numQueryTokens()) {
+    VisionConfig visionConfig = VisionTransformer.sizes(vision, "", files.imageSize(), ops);
+    QFormerConfig qformerConfig = QFormer.sizes(qformer, ops);
+    Integer queries = files.queryTokens();
+    if (queries != null && queries != qformerConfig.numQueryTokens()) {
       throw new UserException(
           "num_query_token is "
-              + queryTokens
+              + queries
               + ", but "
-              + qformer.source("query_tokens")
+              + files.qformer()
               + " has "
               + qformerConfig.numQueryTokens()
               + " queries; leave the setting out or name another file");
     }
-    return new ModelConfig(name, visionConfig, qformerConfig, llama);
+    String name = String.valueOf(files.llama().getFileName());
+    return assemble(
+        new ModelConfig("MiniGPT-4 with " + name, visionConfig, qformerConfig, llama),
+        new Parts(vision, "", qformer, trained, language, ""),
+        tokenizer,
+        opened);
   }
 
   /**

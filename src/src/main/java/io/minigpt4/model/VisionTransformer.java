@@ -212,8 +212,9 @@ public final class VisionTransformer {
    *     learned for
    * @throws UserException if tensors are missing or the sizes do not fit each other
    */
-  static VisionConfig sizes(Checkpoint checkpoint, String prefix, @Nullable Integer imageSize) {
-    WeightReader in = new WeightReader(checkpoint, prefix);
+  static VisionConfig sizes(
+      Checkpoint checkpoint, String prefix, @Nullable Integer imageSize, Ops ops) {
+    WeightReader in = new WeightReader(checkpoint, prefix, ops);
     int width = (int) in.dimension("patch_embed.proj.weight", 4, 0);
     int patch = (int) in.dimension("patch_embed.proj.weight", 4, 2);
     int layers = 0;

@@ -23,7 +23,7 @@ final class WatchedCheckpoints {
   private final LoadListener listener;
   private final List<Checkpoint> opened = new ArrayList<>();
   private long total;
-  private long elements;
+  private long halves;
   private boolean copied;
   private long done;
 
@@ -40,8 +40,9 @@ final class WatchedCheckpoints {
     opened.add(checkpoint);
     for (String name : checkpoint.names()) {
       long count = Tensor.elements(checkpoint.shape(name));
-      elements += count;
-      total += count * checkpoint.dtype(name).bytes();
+      DType type = checkpoint.dtype(name);
+      halves += count * (type.isFloating() ? DType.F16.bytes() : type.bytes());
+      total += count * type.bytes();
     }
     return new Watched(checkpoint);
   }
@@ -54,7 +55,10 @@ final class WatchedCheckpoints {
    */
   void announce(List<Ops> devices) {
     for (Ops device : devices) {
-      copied |= device.expectWeights(elements / devices.size(), this::note);
+      copied |= device.expectWeights(halves / devices.size(), this::note);
+    }
+    if (!copied) {
+      listener.expects(total);
     }
   }
 

@@ -1,12 +1,11 @@
 package io.minigpt4.model;
 
 import io.minigpt4.checkpoint.Checkpoint;
+import io.minigpt4.checkpoint.QuantisedTensors;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
-import java.util.Objects;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Takes the weights of one part of the model out of a checkpoint: sees that each is there with the
@@ -18,22 +17,12 @@ final class WeightReader {
 
   private final Checkpoint checkpoint;
   private final String prefix;
-  private final @Nullable Ops ops;
-
-  /**
-   * One that only looks at names and shapes.
-   *
-   * @param prefix put before every name, e.g. {@code visual_encoder.}
-   */
-  WeightReader(Checkpoint checkpoint, String prefix) {
-    this(checkpoint, prefix, null);
-  }
+  private final Ops ops;
 
   /**
    * @param prefix put before every name, e.g. {@code visual_encoder.}
-   * @param ops where weights go; null if only names and shapes are looked at
    */
-  WeightReader(Checkpoint checkpoint, String prefix, @Nullable Ops ops) {
+  WeightReader(Checkpoint checkpoint, String prefix, Ops ops) {
     this.checkpoint = checkpoint;
     this.prefix = prefix;
     this.ops = ops;
@@ -45,7 +34,7 @@ final class WeightReader {
   }
 
   Ops ops() {
-    return Objects.requireNonNull(ops);
+    return ops;
   }
 
   boolean has(String name) {
@@ -61,8 +50,20 @@ final class WeightReader {
   Tensor get(String name, long... shape) {
     Tensor host = host(name, shape);
     return host.dtype() == DType.F64
-        ? HostFloats.toDevice(HostFloats.of(host), ops(), host.shape())
-        : ops().load(host);
+        ? HostFloats.toDevice(HostFloats.of(host), ops, host.shape())
+        : ops.load(host);
+  }
+
+  /**
+   * A linear layer's weight on the device, quantised if it lies so.
+   *
+   * @throws UserException if it is missing, has another shape or is of another type
+   */
+  Tensor matrix(String name, long to, long from) {
+    String full = prefix + name;
+    return QuantisedTensors.isQuantised(checkpoint.dtype(full))
+        ? ops.load(QuantisedTensors.read(checkpoint, full, to, from))
+        : get(name, to, from);
   }
 
   /** The elements of a small weight, for work on the host. */

@@ -21,7 +21,13 @@ public enum DType {
   /** Unsigned 8-bit integer. */
   U8(1),
   /** One byte, 0 or 1. */
-  BOOL(1);
+  BOOL(1),
+  /**
+   * Signed 8-bit integers with a scale for each row, see {@link Quantised}; not a type of files.
+   */
+  Q8(1),
+  /** 4-bit integers with a scale for each group, see {@link Quantised}; not a type of files. */
+  Q4(0);
 
   private final int bytes;
 
@@ -29,9 +35,21 @@ public enum DType {
     this.bytes = bytes;
   }
 
-  /** Size of one element in bytes. */
+  /**
+   * Size of one element in bytes.
+   *
+   * @throws IllegalStateException for {@link #Q4}, two of which share a byte
+   */
   public int bytes() {
+    if (bytes == 0) {
+      throw new IllegalStateException("elements of " + this + " are smaller than a byte");
+    }
     return bytes;
+  }
+
+  /** Whether elements mean something only with the scales beside them: {@link #Q8}, {@link #Q4}. */
+  public boolean isQuantised() {
+    return this == Q8 || this == Q4;
   }
 
   /** Whether arithmetic is defined on it: F64, F32, F16 or BF16. */

@@ -20,7 +20,9 @@ public final class GradOpsArguments {
   public void linearBackward(Tensor dOut, Tensor weight, Tensor dx) {
     arguments.activation(dOut, "dOut");
     arguments.activation(dx, "dx");
-    OpsArguments.weight(weight, "weight");
+    if (!weight.dtype().isQuantised()) {
+      OpsArguments.weight(weight, "weight");
+    }
     if (weight.rows() != dOut.width() || weight.width() != dx.width() || dOut.rows() != dx.rows()) {
       throw new IllegalArgumentException(
           "linearBackward: dOut " + dOut + " and weight " + weight + " do not give dx " + dx);

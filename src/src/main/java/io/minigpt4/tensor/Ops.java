@@ -39,13 +39,13 @@ public interface Ops extends AutoCloseable {
   /**
    * Says how large the weights are that {@link #load} will be given, before the first of them.
    *
-   * @param elements of all of them together
+   * @param bytes of all of them together, floating-point elements counted as two bytes
    * @param progress hears, while they are copied, of each how many bytes of host memory it took
    * @return whether {@link #load} copies; false where weights are used as they lie, and nothing
    *     will be heard
    * @throws UserException if the device cannot hold so much
    */
-  default boolean expectWeights(long elements, LongConsumer progress) {
+  default boolean expectWeights(long bytes, LongConsumer progress) {
     return false;
   }
 
@@ -64,8 +64,8 @@ public interface Ops extends AutoCloseable {
    */
   void read(Tensor from, MemorySegment to);
 
-  // ---- linear layers; x [M, K] (rows may be strided), weight [N, K] dense, bias [N], out [M, N]
-  // (rows may be strided) of the activation type or F32
+  // ---- linear layers; x [M, K] (rows may be strided), weight [N, K] dense or quantised, bias [N],
+  // out [M, N] (rows may be strided) of the activation type or F32
 
   /** out = x · weightᵀ + bias. */
   void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out);

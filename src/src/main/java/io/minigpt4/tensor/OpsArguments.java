@@ -96,7 +96,9 @@ public final class OpsArguments {
     if (out.dtype() != DType.F32) {
       activation(out, "out");
     }
-    weight(weight, "weight");
+    if (!weight.dtype().isQuantised()) {
+      weight(weight, "weight");
+    }
     if (weight.width() != x.width() || out.width() != weight.rows() || out.rows() != x.rows()) {
       throw new IllegalArgumentException(
           "linear: x " + x + " and weight " + weight + " do not give out " + out);

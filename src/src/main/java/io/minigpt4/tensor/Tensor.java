@@ -2,6 +2,7 @@ package io.minigpt4.tensor;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A typed, shaped view of memory, row-major. The memory is off-heap: mapped from a file, taken from
@@ -11,6 +12,9 @@ import java.util.Arrays;
  * <p>All dimensions but the last are seen as <em>rows</em>. Rows may be apart by more than their
  * width (a column slice of a wider matrix, see {@link #columns}); everything else is dense. A
  * tensor does not own its memory: whoever made the segment's arena closes it.
+ *
+ * <p>A {@linkplain Quantised quantised} matrix has its scales beside it. Its elements have no
+ * addresses of their own, so that it cannot be sliced or reshaped.
  */
 public final class Tensor {
   private final DType dtype;
@@ -19,8 +23,20 @@ public final class Tensor {
   private final long rows;
   private final long width;
   private final long rowStride;
+  private final @Nullable Tensor scales;
+  private final int group;
 
   private Tensor(DType dtype, long[] shape, long rowStride, MemorySegment segment) {
+    this(dtype, shape, rowStride, segment, null, 0);
+  }
+
+  private Tensor(
+      DType dtype,
+      long[] shape,
+      long rowStride,
+      MemorySegment segment,
+      @Nullable Tensor scales,
+      int group) {
     this.dtype = dtype;
     this.shape = shape;
     this.width = shape.length == 0 ? 1 : shape[shape.length - 1];
@@ -31,6 +47,14 @@ public final class Tensor {
     this.rows = count;
     this.rowStride = rowStride;
     this.segment = segment;
+    this.scales = scales;
+    this.group = group;
+  }
+
+  /** For {@link Quantised#matrix}, which checks. */
+  static Tensor quantised(
+      DType dtype, MemorySegment segment, Tensor scales, int group, long rows, long width) {
+    return new Tensor(dtype, new long[] {rows, width}, width, segment, scales, group);
   }
 
   /**
@@ -126,8 +150,26 @@ public final class Tensor {
     return segment.address();
   }
 
+  /**
+   * The scales of a quantised matrix, [rows, scales of a row].
+   *
+   * @throws IllegalStateException if it is not quantised
+   */
+  public Tensor scales() {
+    if (scales == null) {
+      throw new IllegalStateException(this + " has no scales");
+    }
+    return scales;
+  }
+
+  /** How many elements share a scale in {@link DType#Q4}; 0 for other types. */
+  public int group() {
+    return dtype == DType.Q4 ? group : 0;
+  }
+
   /** The same elements under another shape. Only for dense tensors. */
   public Tensor reshape(long... newShape) {
+    requirePlain();
     if (!isDense() || elements(newShape) != elements()) {
       throw new IllegalArgumentException(this + " cannot be seen as " + Arrays.toString(newShape));
     }
@@ -153,7 +195,14 @@ public final class Tensor {
     return view(from, rows, to - from);
   }
 
+  private void requirePlain() {
+    if (scales != null) {
+      throw new IllegalArgumentException("there are no views of quantised matrices: " + this);
+    }
+  }
+
   private Tensor view(long offset, long viewRows, long viewWidth) {
+    requirePlain();
     long span = viewRows == 0 ? 0 : (viewRows - 1) * rowStride + viewWidth;
     long start = span == 0 ? 0 : offset * dtype.bytes(); // nothing may lie behind the last element
     MemorySegment part = segment.asSlice(start, span * dtype.bytes());

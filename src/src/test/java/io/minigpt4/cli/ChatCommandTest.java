@@ -239,9 +239,13 @@ class ChatCommandTest {
   }
 
   @Test
-  void settingsThatAreNotAsTheUserThinksAreWarnings() throws IOException {
-    assertThat(chatOf("--options", "model.low_resource=True")).isZero();
-    assertThat(err.toString()).startsWith("minigpt4: warning: low_resource").hasLineCount(1);
+  void lowResourceMeansEightBits() throws IOException {
+    assertThat(chatOf("--seed", "1", "--options", "model.low_resource=True")).isZero();
+    assertThat(err.toString()).isEmpty();
+    String asked = out.toString();
+    assertThat(chatOf("--seed", "1", "--weights-bits", "8")).isZero();
+    assertThat(out.toString()).isEqualTo(asked + asked);
+    assertBad(chatOf("--weights-bits", "5"), "--weights-bits must be 8 or 4, not 5");
   }
 
   @Test

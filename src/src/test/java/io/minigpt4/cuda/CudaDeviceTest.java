@@ -61,13 +61,13 @@ class CudaDeviceTest {
     try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withMemory(memory));
         CudaOps ops = cuda.open(0)) {
       refused(
-          () -> ops.expectWeights(1_000_000_000L, bytes -> {}),
+          () -> ops.expectWeights(2_000_000_000L, bytes -> {}),
           "need 2.0 GB",
           "cuda:0",
           "free of 943.7 MB",
           "--device cuda:0,1",
-          "int8 the weights would take 1.0 GB",
-          "int4 562.5 MB");
+          "--weights-bits 8 would make about 1.0 GB",
+          "--weights-bits 4 562.5 MB");
       refused(
           () -> ops.allocate(DType.F16, 1 << 20, 1 << 10),
           "another 2.1 GB are needed",

@@ -1,0 +1,33 @@
+package io.minigpt4.cpu;
+
+/**
+ * The inner loops of products with quantised weights. As in {@link Kernels}, a {@code long} is a
+ * raw address, and nothing is checked.
+ */
+interface QuantisedKernels {
+  /** Elements {@code from} to {@code from + n} of a row as floats. */
+  void toFloats(QuantisedRows w, long row, int from, int n, float[] to, int at);
+
+  /**
+   * out[i·outStride + j] = Σ_c x[i][c] · w[row + j][c] for i &lt; m ≤ {@link Kernels#DOT_ROWS}, j
+   * &lt; n.
+   *
+   * @param x as {@link #arrange} lays it out
+   * @param scratch at least {@link Kernels#dotScratch} floats
+   */
+  void dots(
+      QuantisedRows w,
+      float[] x,
+      int m,
+      long row,
+      int n,
+      long out,
+      long outStride,
+      float[] scratch);
+
+  /** Floats that {@link #arrange} fills. */
+  long arranged(QuantisedRows w, int m);
+
+  /** Copies m rows of floats in the order in which {@link #dots} wants them. */
+  void arrange(QuantisedRows w, long x, long xStride, int m, float[] to);
+}
