@@ -57,6 +57,17 @@ public interface Checkpoint extends AutoCloseable {
    * @throws UserException if there is none of this name, or its shape is another
    */
   default Tensor require(String name, long... shape) {
+    requireShape(name, shape);
+    return tensor(name);
+  }
+
+  /**
+   * Sees that a tensor has a certain shape, without touching its bytes.
+   *
+   * @param shape the expected dimensions; −1 stands for any
+   * @throws UserException if there is none of this name, or its shape is another
+   */
+  default void requireShape(String name, long... shape) {
     long[] found = shape(name);
     boolean fits = found.length == shape.length;
     for (int i = 0; fits && i < shape.length; i++) {
@@ -74,7 +85,6 @@ public interface Checkpoint extends AutoCloseable {
               + Arrays.toString(shape).replace("-1", "any")
               + " is expected: is this file for another model?");
     }
-    return tensor(name);
   }
 
   /** Free-form text that the file carries beside its tensors; unmodifiable, often empty. */

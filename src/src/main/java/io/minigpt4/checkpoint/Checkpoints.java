@@ -32,7 +32,29 @@ public final class Checkpoints {
     return Files.isDirectory(path) ? openFolder(path) : openFile(path);
   }
 
+  /**
+   * The file in a folder that says that its writing has not come to an end; it notes what is done,
+   * so that the program that began can go on.
+   */
+  public static final String UNFINISHED = "unfinished.json";
+
+  /**
+   * Sees that a folder's writing has come to an end.
+   *
+   * @throws UserException if it has not
+   */
+  public static void requireFinished(Path folder) {
+    if (Files.exists(folder.resolve(UNFINISHED))) {
+      throw new UserException(
+          folder
+              + " is half written ("
+              + UNFINISHED
+              + " is there): run the command that writes it again, which goes on where it stopped");
+    }
+  }
+
   private static Checkpoint openFolder(Path folder) {
+    requireFinished(folder);
     for (String name : FOLDER_FILES) {
       Path file = folder.resolve(name);
       if (Files.exists(file)) {

@@ -19,11 +19,14 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -66,8 +69,10 @@ public final class SafeTensorsWriter implements AutoCloseable {
   private final Map<String, String> metadata = new LinkedHashMap<>();
   private final Map<String, Declared> declared = new LinkedHashMap<>();
   private final Map<String, Long> positions = new LinkedHashMap<>();
+  private final Map<String, Long> appended = new HashMap<>();
   private final Set<String> written = new HashSet<>();
   private @Nullable FileChannel channel;
+  private @Nullable Consumer<ByteBuffer> observer;
   private boolean headerWritten;
 
   /**
@@ -114,6 +119,20 @@ public final class SafeTensorsWriter implements AutoCloseable {
     } catch (IOException e) {
       throw unwritable(e);
     }
+  }
+
+  /**
+   * Shows everything that is written to somebody, in the order of writing; that is the file's order
+   * if tensors are written in {@link #order}. Before the first {@link #write}.
+   */
+  public void observe(Consumer<ByteBuffer> watching) {
+    checkHeaderOpen();
+    observer = watching;
+  }
+
+  /** The names of the declared tensors in the order in which their data lies in the file. */
+  public List<String> order() {
+    return ordered().stream().map(Declared::name).toList();
   }
 
   /** Adds a text to the file's metadata. Before the first {@link #write}. */
@@ -168,12 +187,52 @@ public final class SafeTensorsWriter implements AutoCloseable {
   }
 
   /**
-   * Puts the file in its place.
+   * Writes the next bytes of a tensor that is written bit by bit, in row-major order.
+   *
+   * @param bytes elements of the declared type; any number of them
+   * @throws UserException if the file cannot be written
+   */
+  public void append(String name, MemorySegment bytes) {
+    Declared d = declared.get(name);
+    if (d == null || written.contains(name)) {
+      throw new IllegalArgumentException("'" + name + "' is not declared, or written already");
+    }
+    long before = appended.getOrDefault(name, 0L);
+    long after = before + bytes.byteSize();
+    if (after > d.bytes()) {
+      throw new IllegalArgumentException("'" + name + "' has no more than " + d.bytes() + " bytes");
+    }
+    try {
+      FileChannel out = open();
+      writeAll(out, bytes, Objects.requireNonNull(positions.get(name)) + before);
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+    appended.put(name, after);
+    if (after == d.bytes()) {
+      written.add(name);
+    }
+  }
+
+  /**
+   * Puts the file in its place, once the disk has it.
    *
    * @throws IllegalStateException if a declared tensor was not written
    * @throws UserException if the file cannot be written
    */
   public void commit() {
+    commit(true);
+  }
+
+  /**
+   * Puts the file in its place.
+   *
+   * @param forced whether to wait until the disk has it; if not, the file's name may survive a
+   *     power cut without its content
+   * @throws IllegalStateException if a declared tensor was not written
+   * @throws UserException if the file cannot be written
+   */
+  public void commit(boolean forced) {
     if (!written.containsAll(declared.keySet())) {
       Set<String> left = new HashSet<>(declared.keySet());
       left.removeAll(written);
@@ -181,7 +240,9 @@ public final class SafeTensorsWriter implements AutoCloseable {
     }
     try {
       FileChannel out = open();
-      out.force(true);
+      if (forced) {
+        out.force(true);
+      }
       out.close();
       Files.move(
           temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
@@ -249,11 +310,15 @@ public final class SafeTensorsWriter implements AutoCloseable {
     return out;
   }
 
-  private byte[] header() throws IOException {
+  private List<Declared> ordered() {
     List<Declared> ordered = new ArrayList<>(declared.values());
     ordered.sort(
         Comparator.comparingInt((Declared d) -> ORDER.indexOf(d.dtype()))
             .thenComparing(Declared::name));
+    return ordered;
+  }
+
+  private byte[] header() throws IOException {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (JsonGenerator json = new JsonFactory().createGenerator(bytes)) {
       json.writeStartObject();
@@ -265,7 +330,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
         json.writeEndObject();
       }
       long offset = 0;
-      for (Declared d : ordered) {
+      for (Declared d : ordered()) {
         positions.put(d.name(), offset);
         json.writeObjectFieldStart(d.name());
         json.writeStringField("dtype", d.dtype().name());
@@ -286,7 +351,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
     return bytes.toByteArray();
   }
 
-  private static void writeRows(FileChannel out, Tensor tensor, long position) throws IOException {
+  private void writeRows(FileChannel out, Tensor tensor, long position) throws IOException {
     int elementBytes = tensor.dtype().bytes();
     long rowBytes = tensor.width() * elementBytes;
     if (rowBytes == 0) {
@@ -304,11 +369,13 @@ public final class SafeTensorsWriter implements AutoCloseable {
     }
   }
 
-  private static void writeAll(FileChannel out, MemorySegment bytes, long position)
-      throws IOException {
+  private void writeAll(FileChannel out, MemorySegment bytes, long position) throws IOException {
     for (long at = 0; at < bytes.byteSize(); at += CHUNK) {
       ByteBuffer chunk = bytes.asSlice(at, Math.min(CHUNK, bytes.byteSize() - at)).asByteBuffer();
       long start = position + at;
+      if (observer != null) {
+        observer.accept(chunk.duplicate());
+      }
       while (chunk.hasRemaining()) {
         start += out.write(chunk, start);
       }

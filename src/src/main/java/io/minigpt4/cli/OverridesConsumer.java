@@ -12,7 +12,7 @@ import picocli.CommandLine.Model.CommandSpec;
  * key.sub value} where the key begins like one of a configuration, as the Python version also takes
  * it. What follows, a picture as a rule, is left to the command.
  */
-final class OverridesConsumer implements IParameterConsumer {
+public final class OverridesConsumer implements IParameterConsumer {
   private static final List<String> ROOTS = List.of("model.", "datasets.", "run.");
 
   @Override

@@ -1,7 +1,9 @@
 package io.minigpt4.config;
 
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the {@code config.json} of a model folder says: the sizes of a whole MiniGPT-4.
@@ -10,13 +12,44 @@ import java.nio.file.Path;
  * @param vision the vision transformer
  * @param qformer the Q-Former
  * @param llama the language model
+ * @param synthetic how random weights are made, for a model that has no others; null for one whose
+ *     weights lie beside its config
  */
 public record ModelConfig(
-    String name, VisionConfig vision, QFormerConfig qformer, LlamaConfig llama) {
+    String name,
+    VisionConfig vision,
+    QFormerConfig qformer,
+    LlamaConfig llama,
+    @Nullable Synthetic synthetic) {
   /** The value of {@code format} in such a file. */
   public static final String FORMAT = "minigpt4-engine";
 
-  private static final int VERSION = 1;
+  static final int VERSION = 1;
+
+  /**
+   * Random weights that are made when the model is loaded.
+   *
+   * @param seed the same seed makes the same weights
+   * @param dtype F32, F16 or BF16
+   */
+  public record Synthetic(long seed, DType dtype) {
+    private static Synthetic of(ConfigNode node) {
+      ConfigNode type = node.get("dtype");
+      DType dtype =
+          switch (type.asText()) {
+            case "f32" -> DType.F32;
+            case "f16" -> DType.F16;
+            case "bf16" -> DType.BF16;
+            default -> throw type.unfit("f32, f16 or bf16");
+          };
+      return new Synthetic(node.integer("seed", 0, Integer.MAX_VALUE), dtype);
+    }
+  }
+
+  /** The sizes of a model whose weights lie beside its config. */
+  public ModelConfig(String name, VisionConfig vision, QFormerConfig qformer, LlamaConfig llama) {
+    this(name, vision, qformer, llama, null);
+  }
 
   /**
    * Reads a file.
@@ -59,6 +92,12 @@ public record ModelConfig(
         root.text("name", "unnamed"),
         VisionConfig.of(root.get("vision")),
         QFormerConfig.of(root.get("qformer")),
-        LlamaConfig.of(root.get("llama")));
+        LlamaConfig.of(root.get("llama")),
+        root.find("synthetic") == null ? null : Synthetic.of(root.get("synthetic")));
+  }
+
+  /** The text of such a file, which {@link #parse} turns back into this. */
+  public String toJson() {
+    return ModelConfigText.of(this);
   }
 }

@@ -23,9 +23,9 @@ import org.jspecify.annotations.Nullable;
 /** Puts a model together from its files, in whichever layout they are. */
 public final class ModelLoader {
   /** Names of the parts in a model folder. */
-  private static final String VISION_PREFIX = "visual_encoder.";
+  static final String VISION_PREFIX = "visual_encoder.";
 
-  private static final String LLAMA_PREFIX = "llama_model.";
+  static final String LLAMA_PREFIX = "llama_model.";
   private static final long UNTRAINED_SEED = 42;
   private static final String DEMO = "/io/minigpt4/demo/";
 
@@ -93,14 +93,13 @@ public final class ModelLoader {
           folder
               + " is not a folder: a model folder holds config.json, tokenizer.model and weights");
     }
+    Checkpoints.requireFinished(folder);
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
     Tokenizer tokenizer = Tokenizer.load(folder.resolve("tokenizer.model"));
-    return whole(
-        config,
-        tokenizer,
-        opened.add(language(Checkpoints.open(folder), LLAMA_PREFIX)),
-        projection,
-        opened);
+    Checkpoint weights =
+        config.synthetic() == null ? Checkpoints.open(folder) : new RandomCheckpoint(config);
+    Checkpoint model = opened.add(language(weights, LLAMA_PREFIX));
+    return whole(config, tokenizer, model, projection, opened);
   }
 
   private MiniGpt4 builtIn(@Nullable Path projection, WatchedCheckpoints opened) {
@@ -141,6 +140,7 @@ public final class ModelLoader {
 
   private MiniGpt4 published(
       ModelSource.Published files, @Nullable Path projection, WatchedCheckpoints opened) {
+    Checkpoints.requireFinished(files.llama());
     LlamaConfig llama = LlamaConfig.read(files.llama());
     Tokenizer tokenizer = Tokenizer.load(files.llama().resolve("tokenizer.model"));
     Checkpoint vision = opened.add(Checkpoints.open(files.vision()));
@@ -148,25 +148,45 @@ public final class ModelLoader {
     Checkpoint language = opened.add(language(Checkpoints.open(files.llama()), ""));
     Path projector = projection == null ? files.projection() : projection;
     Checkpoint trained = projector == null ? null : opened.add(Checkpoints.open(projector));
-    VisionConfig visionConfig = VisionTransformer.sizes(vision, "", files.imageSize(), ops);
-    QFormerConfig qformerConfig = QFormer.sizes(qformer, ops);
-    Integer queries = files.queryTokens();
-    if (queries != null && queries != qformerConfig.numQueryTokens()) {
+    String name = "MiniGPT-4 with " + files.llama().getFileName();
+    return assemble(
+        sizes(name, vision, qformer, llama, files.imageSize(), files.queryTokens()),
+        new Parts(vision, "", qformer, trained, language, ""),
+        tokenizer,
+        opened);
+  }
+
+  /**
+   * The sizes of a model in published files, which state those of the language model only.
+   *
+   * @param name what the model is to call itself
+   * @param vision a file like {@code eva_vit_g.pth}
+   * @param qformer a file like BLIP-2's
+   * @param llama the language model's
+   * @param imageSize side of the images in pixels; null for what the vision transformer learned
+   * @param queryTokens how many queries the Q-Former must have; null for any number
+   * @throws UserException if tensors are missing or sizes do not fit each other
+   */
+  public static ModelConfig sizes(
+      String name,
+      Checkpoint vision,
+      Checkpoint qformer,
+      LlamaConfig llama,
+      @Nullable Integer imageSize,
+      @Nullable Integer queryTokens) {
+    VisionConfig visionConfig = VisionTransformer.sizes(vision, "", imageSize);
+    QFormerConfig qformerConfig = QFormer.sizes(qformer);
+    if (queryTokens != null && queryTokens != qformerConfig.numQueryTokens()) {
       throw new UserException(
           "num_query_token is "
-              + queries
+              + queryTokens
               + ", but "
-              + files.qformer()
+              + qformer.source("query_tokens")
               + " has "
               + qformerConfig.numQueryTokens()
               + " queries; leave the setting out or name another file");
     }
-    String name = String.valueOf(files.llama().getFileName());
-    return assemble(
-        new ModelConfig("MiniGPT-4 with " + name, visionConfig, qformerConfig, llama),
-        new Parts(vision, "", qformer, trained, language, ""),
-        tokenizer,
-        opened);
+    return new ModelConfig(name, visionConfig, qformerConfig, llama);
   }
 
   /**

@@ -205,8 +205,8 @@ public final class QFormer {
    *
    * @throws UserException if tensors are missing or the sizes do not fit each other
    */
-  static QFormerConfig sizes(Checkpoint checkpoint, Ops ops) {
-    WeightReader in = new WeightReader(checkpoint, "", ops);
+  static QFormerConfig sizes(Checkpoint checkpoint) {
+    WeightReader in = new WeightReader(checkpoint, "");
     WeightReader bert = in.within("Qformer.bert.encoder.layer.");
     int queries = (int) in.dimension("query_tokens", 3, 1);
     int width = (int) in.dimension("query_tokens", 3, 2);

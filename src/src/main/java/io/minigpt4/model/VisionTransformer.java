@@ -212,9 +212,8 @@ public final class VisionTransformer {
    *     learned for
    * @throws UserException if tensors are missing or the sizes do not fit each other
    */
-  static VisionConfig sizes(
-      Checkpoint checkpoint, String prefix, @Nullable Integer imageSize, Ops ops) {
-    WeightReader in = new WeightReader(checkpoint, prefix, ops);
+  static VisionConfig sizes(Checkpoint checkpoint, String prefix, @Nullable Integer imageSize) {
+    WeightReader in = new WeightReader(checkpoint, prefix);
     int width = (int) in.dimension("patch_embed.proj.weight", 4, 0);
     int patch = (int) in.dimension("patch_embed.proj.weight", 4, 2);
     int layers = 0;

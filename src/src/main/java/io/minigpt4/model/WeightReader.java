@@ -6,6 +6,8 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Takes the weights of one part of the model out of a checkpoint: sees that each is there with the
@@ -17,12 +19,22 @@ final class WeightReader {
 
   private final Checkpoint checkpoint;
   private final String prefix;
-  private final Ops ops;
+  private final @Nullable Ops ops;
+
+  /**
+   * One that only looks at names and shapes.
+   *
+   * @param prefix put before every name, e.g. {@code visual_encoder.}
+   */
+  WeightReader(Checkpoint checkpoint, String prefix) {
+    this(checkpoint, prefix, null);
+  }
 
   /**
    * @param prefix put before every name, e.g. {@code visual_encoder.}
+   * @param ops where weights go; null if only names and shapes are looked at
    */
-  WeightReader(Checkpoint checkpoint, String prefix, Ops ops) {
+  WeightReader(Checkpoint checkpoint, String prefix, @Nullable Ops ops) {
     this.checkpoint = checkpoint;
     this.prefix = prefix;
     this.ops = ops;
@@ -34,7 +46,7 @@ final class WeightReader {
   }
 
   Ops ops() {
-    return ops;
+    return Objects.requireNonNull(ops);
   }
 
   boolean has(String name) {
@@ -50,8 +62,8 @@ final class WeightReader {
   Tensor get(String name, long... shape) {
     Tensor host = host(name, shape);
     return host.dtype() == DType.F64
-        ? HostFloats.toDevice(HostFloats.of(host), ops, host.shape())
-        : ops.load(host);
+        ? HostFloats.toDevice(HostFloats.of(host), ops(), host.shape())
+        : ops().load(host);
   }
 
   /**
@@ -62,7 +74,7 @@ final class WeightReader {
   Tensor matrix(String name, long to, long from) {
     String full = prefix + name;
     return QuantisedTensors.isQuantised(checkpoint.dtype(full))
-        ? ops.load(QuantisedTensors.read(checkpoint, full, to, from))
+        ? ops().load(QuantisedTensors.read(checkpoint, full, to, from))
         : get(name, to, from);
   }
 

@@ -49,10 +49,9 @@ class ImagePathTest {
 
   @Test
   void sizesComeFromTheTensors() {
-    assertThat(VisionTransformer.sizes(visionFile, "", null, ops))
+    assertThat(VisionTransformer.sizes(visionFile, "", null))
         .isEqualTo(new VisionConfig(56, 14, 176, 2, 2, 152, 1e-6f));
-    assertThat(QFormer.sizes(qformerFile, ops))
-        .isEqualTo(new QFormerConfig(8, 128, 3, 2, 136, 1e-12f));
+    assertThat(QFormer.sizes(qformerFile)).isEqualTo(new QFormerConfig(8, 128, 3, 2, 136, 1e-12f));
   }
 
   @Test
@@ -70,7 +69,7 @@ class ImagePathTest {
   }
 
   private static float[] vision(Ops on) {
-    VisionConfig config = VisionTransformer.sizes(visionFile, "", null, on);
+    VisionConfig config = VisionTransformer.sizes(visionFile, "", null);
     VisionTransformer model = VisionTransformer.read(visionFile, "", config, on);
     Tensor out = ops.allocate(DType.F32, config.numTokens(), config.hiddenSize());
     model.forward(golden.tensor("picture/pixels").reshape(1, 3, 56, 56), out);
@@ -93,7 +92,7 @@ class ImagePathTest {
   }
 
   private static float[] qformer(Ops on) {
-    QFormerConfig config = QFormer.sizes(qformerFile, on);
+    QFormerConfig config = QFormer.sizes(qformerFile);
     QFormer model = QFormer.read(qformerFile, config, 176, on);
     Tensor out = ops.allocate(DType.F32, config.numQueryTokens(), config.hiddenSize());
     model.forward(golden.tensor("picture/ln_vision"), 1, out);
@@ -144,7 +143,7 @@ class ImagePathTest {
 
   @Test
   void positionsAreResizedToAnotherImageSize() {
-    VisionConfig config = VisionTransformer.sizes(visionFile, "", 84, ops);
+    VisionConfig config = VisionTransformer.sizes(visionFile, "", 84);
     assertThat(config.numTokens()).isEqualTo(37);
     OpsSpy positions = new OpsSpy(ops, "patchEmbed", 4);
     VisionTransformer model = VisionTransformer.read(visionFile, "", config, positions.ops());
@@ -155,7 +154,7 @@ class ImagePathTest {
 
   @Test
   void imageSizeMustBeAMultipleOfThePatchSize() {
-    assertThatThrownBy(() -> VisionTransformer.sizes(visionFile, "", 60, ops))
+    assertThatThrownBy(() -> VisionTransformer.sizes(visionFile, "", 60))
         .isInstanceOf(UserException.class)
         .hasMessage("image_size 60 is not a multiple of the vision model's patch size 14");
   }

@@ -1,0 +1,52 @@
+package io.minigpt4.weights;
+
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+
+/** A tensor that is to be written, and where its elements come from. */
+abstract class PlannedTensor {
+  private final String name;
+  private final DType dtype;
+  private final long[] shape;
+
+  /**
+   * @param dtype of what is written
+   */
+  PlannedTensor(String name, DType dtype, long... shape) {
+    this.name = name;
+    this.dtype = dtype;
+    this.shape = shape.clone();
+  }
+
+  final String name() {
+    return name;
+  }
+
+  final DType dtype() {
+    return dtype;
+  }
+
+  final long[] shape() {
+    return shape.clone();
+  }
+
+  final long elements() {
+    return Tensor.elements(shape);
+  }
+
+  final long bytes() {
+    return elements() * dtype.bytes();
+  }
+
+  /**
+   * A stretch of the elements, in row-major order. Asked for from the first to the last, by one
+   * thread.
+   *
+   * @param from the first element
+   * @param count how many
+   * @param scratch room for them
+   * @return the elements: in {@code scratch}, or wherever they lie already
+   */
+  abstract MemorySegment stretch(long from, long count, MemorySegment scratch);
+}
