@@ -9,7 +9,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-AREAS = ["tokenizer", "images", "tiny", "model", "ops", "generation", "training"]
+AREAS = ["tokenizer", "images", "tiny", "model", "ops", "generation", "training", "weights"]
 
 
 def main() -> None:

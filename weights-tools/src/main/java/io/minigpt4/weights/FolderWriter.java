@@ -1,13 +1,9 @@
 package io.minigpt4.weights;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import io.minigpt4.checkpoint.Checkpoints;
 import io.minigpt4.checkpoint.SafeTensorsWriter;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
@@ -249,25 +245,16 @@ final class FolderWriter implements AutoCloseable {
   }
 
   private static String index(ShardPlan plan, long total) {
-    StringWriter text = new StringWriter();
-    try (JsonGenerator json = new JsonFactory().createGenerator(text)) {
-      json.setPrettyPrinter(new DefaultPrettyPrinter());
-      json.writeStartObject();
-      json.writeObjectFieldStart("metadata");
-      json.writeNumberField("total_size", total);
-      json.writeEndObject();
-      json.writeObjectFieldStart("weight_map");
-      for (int i = 0; i < plan.count(); i++) {
-        for (PlannedTensor tensor : plan.tensors(i)) {
-          json.writeStringField(tensor.name(), plan.fileName(i));
-        }
+    Map<String, String> files = new LinkedHashMap<>();
+    for (int i = 0; i < plan.count(); i++) {
+      for (PlannedTensor tensor : plan.tensors(i)) {
+        files.put(tensor.name(), plan.fileName(i));
       }
-      json.writeEndObject();
-      json.writeEndObject();
-    } catch (IOException e) {
-      throw new IllegalStateException(e); // memory does not fail
     }
-    return text + "\n";
+    Map<String, Object> root = new LinkedHashMap<>();
+    root.put("metadata", Map.of("total_size", total));
+    root.put("weight_map", files);
+    return JsonText.of(root);
   }
 
   /** Writes a small file. */

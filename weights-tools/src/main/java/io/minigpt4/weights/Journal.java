@@ -1,13 +1,9 @@
 package io.minigpt4.weights;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import io.minigpt4.checkpoint.Checkpoints;
 import io.minigpt4.config.ConfigNode;
 import io.minigpt4.config.JsonFile;
 import java.io.IOException;
-import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -87,24 +83,21 @@ final class Journal {
         temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
   }
 
-  private String text(boolean withTask) throws IOException {
-    StringWriter text = new StringWriter();
-    try (JsonGenerator json = new JsonFactory().createGenerator(text)) {
-      json.setPrettyPrinter(new DefaultPrettyPrinter());
-      json.writeStartObject();
-      if (withTask) {
-        json.writeStringField("task", task);
-      }
-      json.writeObjectFieldStart("files");
-      for (Map.Entry<String, Done> e : done.entrySet()) {
-        json.writeObjectFieldStart(e.getKey());
-        json.writeNumberField("bytes", e.getValue().bytes());
-        json.writeStringField("crc32c", e.getValue().crc32c());
-        json.writeEndObject();
-      }
-      json.writeEndObject();
-      json.writeEndObject();
+  private static Map<String, Object> entry(Done file) {
+    Map<String, Object> entry = new LinkedHashMap<>();
+    entry.put("bytes", file.bytes());
+    entry.put("crc32c", file.crc32c());
+    return entry;
+  }
+
+  private String text(boolean withTask) {
+    Map<String, Object> files = new LinkedHashMap<>();
+    done.forEach((name, file) -> files.put(name, entry(file)));
+    Map<String, Object> root = new LinkedHashMap<>();
+    if (withTask) {
+      root.put("task", task);
     }
-    return text + "\n";
+    root.put("files", files);
+    return JsonText.of(root);
   }
 }

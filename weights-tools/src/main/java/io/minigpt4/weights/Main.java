@@ -16,7 +16,14 @@ import picocli.CommandLine.Spec;
     synopsisSubcommandLabel = "COMMAND",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class,
-    subcommands = {ConvertCommand.class, InspectCommand.class, HelpCommand.class})
+    subcommands = {
+      ConvertCommand.class,
+      ApplyDeltaCommand.class,
+      LlamaCommand.class,
+      SynthCommand.class,
+      InspectCommand.class,
+      HelpCommand.class
+    })
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
 
