@@ -26,7 +26,8 @@ class RoomsTest {
           List.of("model", "autograd", "cpu", "cuda"),
           List.of("generate", "distributed"),
           List.of("chat", "train"),
-          List.of("cli", "serve"));
+          List.of("serve"),
+          List.of("cli"));
 
   private static final JavaClasses ENGINE =
       new ClassFileImporter()

@@ -18,6 +18,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       ChatCommand.class,
       EncodeCommand.class,
+      ServeCommand.class,
       TrainCommand.class,
       DoctorCommand.class,
       HelpCommand.class

@@ -1,0 +1,119 @@
+package io.minigpt4.serve;
+
+import io.minigpt4.chat.DeviceFailedException;
+import io.minigpt4.generate.FinishReason;
+import io.minigpt4.generate.Generation;
+import io.minigpt4.serve.AnswerEvents.Event;
+import io.minigpt4.serve.AnswerEvents.Failed;
+import io.minigpt4.serve.AnswerEvents.Finished;
+import io.minigpt4.serve.AnswerEvents.Restarted;
+import io.minigpt4.serve.AnswerEvents.Scored;
+import io.minigpt4.serve.AnswerEvents.Started;
+import io.minigpt4.serve.AnswerEvents.Text;
+import io.minigpt4.serve.CompletionWriter.Usage;
+import io.minigpt4.tensor.UserException;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Turns what the engine says about the answers to a request into what the client gets. */
+abstract class AnswerSender {
+  /** After so long without news the client gets a sign of life, which tells whether it is there. */
+  private static final Duration PATIENCE = Duration.ofSeconds(2);
+
+  private final List<List<Scored>> scores = new ArrayList<>();
+  private int promptTokens;
+  private int cachedTokens;
+  private int newTokens;
+
+  /**
+   * Waits for all answers and sends them.
+   *
+   * @throws ApiException if there are none
+   * @throws IOException if the client has gone
+   */
+  final void send(AnswerEvents events, ChatBody body) throws IOException, InterruptedException {
+    for (int i = 0; i < body.choices(); i++) {
+      scores.add(new ArrayList<>());
+    }
+    begin(body.choices());
+    int left = body.choices();
+    while (left > 0) {
+      Event event = events.poll(PATIENCE);
+      if (events.overflowed()) {
+        throw new IOException("the client does not read");
+      }
+      switch (event) {
+        case null -> idle();
+        case Started started -> {
+          promptTokens = started.promptTokens();
+          // Of several answers the first one computes what the others then find.
+          cachedTokens = started.choice() == 0 ? started.cachedTokens() : cachedTokens;
+        }
+        case Scored scored -> scores.get(scored.choice()).add(scored);
+        case Finished finished -> {
+          newTokens += finished.generation().ids().size();
+          finished(
+              finished.choice(),
+              finished.generation(),
+              finishReason(finished.generation()),
+              takeScores(finished.choice()));
+          left--;
+        }
+        case Failed failed -> throw failure(failed.reason());
+        case Restarted restarted -> {
+          takeScores(restarted.choice());
+          event(restarted);
+        }
+        case Text text -> event(text);
+      }
+    }
+    end(new Usage(promptTokens, cachedTokens, newTokens), body);
+  }
+
+  /** The scores of a choice that have not been sent yet. */
+  final List<Scored> takeScores(int choice) {
+    return scores.set(choice, new ArrayList<>());
+  }
+
+  abstract void begin(int choices) throws IOException;
+
+  /** A piece of text, or a new start. */
+  abstract void event(Event event) throws IOException;
+
+  abstract void idle() throws IOException;
+
+  abstract void finished(
+      int choice, Generation generation, String finishReason, List<Scored> unsent)
+      throws IOException;
+
+  abstract void end(Usage usage, ChatBody body) throws IOException;
+
+  private static String finishReason(Generation generation) {
+    FinishReason reason = generation.finishReason();
+    return switch (reason) {
+      case EOS, STOP -> "stop";
+      case LENGTH -> "length";
+      case DEADLINE -> {
+        if (generation.ids().isEmpty()) {
+          throw ApiException.busy(
+              503, "timeout", "the time limit was over before an answer began", 10);
+        }
+        yield "length";
+      }
+      case CANCELLED ->
+          throw ApiException.busy(503, "shutting_down", "the server is shutting down", 10);
+    };
+  }
+
+  private static RuntimeException failure(RuntimeException reason) {
+    if (reason instanceof UserException) {
+      return ApiException.badRequest("messages", String.valueOf(reason.getMessage()));
+    }
+    if (reason instanceof DeviceFailedException) {
+      return Server.deviceFailed();
+    }
+    return reason;
+  }
+}

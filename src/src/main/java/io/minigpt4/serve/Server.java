@@ -1,0 +1,344 @@
+package io.minigpt4.serve;
+
+import com.sun.net.httpserver.Headers;
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import io.minigpt4.chat.ChatEngine;
+import io.minigpt4.chat.DeviceFailedException;
+import io.minigpt4.chat.EngineStatus;
+import io.minigpt4.chat.QueueFullException;
+import io.minigpt4.tensor.UserException;
+import io.minigpt4.text.Tokenizer;
+import java.io.IOException;
+import java.net.BindException;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+
+/**
+ * Answers HTTP: {@code /v1/chat/completions} and {@code /v1/models} in OpenAI's form, {@code
+ * /health}, {@code /metrics}, and the page. Each request has a virtual thread; the engine computes.
+ */
+public final class Server implements AutoCloseable {
+  private static final System.Logger LOG = System.getLogger(Server.class.getName());
+  private static final Duration WRITE_LIMIT = Duration.ofSeconds(20);
+  private static final String COMPLETIONS = "/v1/chat/completions";
+  private static final String MODELS = "/v1/models";
+
+  /** The JDK's server takes these from system properties, and once only. */
+  private static final Map<String, String> LIMITS =
+      Map.of(
+          "sun.net.httpserver.nodelay", "true",
+          "sun.net.httpserver.maxReqTime", "60",
+          "sun.net.httpserver.idleInterval", "30",
+          "sun.net.httpserver.maxIdleConnections", "200",
+          "sun.net.httpserver.maxReqHeaderSize", "32768",
+          "sun.net.httpserver.maxReqHeaders", "100");
+
+  private final HttpServer http;
+  private final ServerSettings settings;
+  private final ChatEngine engine;
+  private final String model;
+  private final long created = System.currentTimeMillis() / 1000;
+  private final Access access;
+  private final Metrics metrics = new Metrics();
+  private final StaticFiles files = new StaticFiles();
+  private final WriteGuard guard = new WriteGuard(WRITE_LIMIT);
+  private final ChatCompletions completions;
+  private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
+  private volatile boolean closing;
+
+  private Server(
+      HttpServer http,
+      ServerSettings settings,
+      ChatEngine engine,
+      String model,
+      Tokenizer tokenizer) {
+    this.http = http;
+    this.settings = settings;
+    this.engine = engine;
+    this.model = model;
+    this.access = new Access(settings);
+    this.completions = new ChatCompletions(engine, model, tokenizer, settings, metrics);
+  }
+
+  /**
+   * Starts a server.
+   *
+   * @param engine answers; to be closed after the server
+   * @param model what clients call the model
+   * @param tokenizer the model's
+   * @throws UserException if it cannot listen at that address, or settings are not right
+   */
+  public static Server start(
+      ServerSettings settings, ChatEngine engine, String model, Tokenizer tokenizer) {
+    LIMITS.forEach(Server::setLimit);
+    setLimit("jdk.httpserver.maxConnections", Integer.toString(settings.maxConnections()));
+    InetSocketAddress address = new InetSocketAddress(settings.address(), settings.port());
+    HttpServer http;
+    try {
+      http = HttpServer.create(address, 0);
+    } catch (BindException e) {
+      throw new UserException(
+          String.format(
+              "cannot listen at %s, port %d (%s); give another --port, or 0 for a free one",
+              settings.host(), settings.port(), UserException.reason(e)),
+          e);
+    } catch (IOException e) {
+      throw new UserException("cannot listen: " + UserException.reason(e), e);
+    }
+    Server server = new Server(http, settings, engine, model, tokenizer);
+    http.setExecutor(server.threads);
+    http.createContext("/", server::handle);
+    http.start();
+    return server;
+  }
+
+  private static void setLimit(String property, String value) {
+    if (System.getProperty(property) == null) {
+      System.setProperty(property, value);
+    }
+  }
+
+  /** The port that it listens at. */
+  public int port() {
+    return http.getAddress().getPort();
+  }
+
+  /** What to type into a browser on this machine. */
+  public String url() {
+    String host = settings.host();
+    return "http://" + (host.contains(":") ? "[" + host + "]" : host) + ":" + port();
+  }
+
+  /** Takes nothing new, lets what runs go on for a while, and ends. */
+  public void close(Duration grace) {
+    closing = true;
+    Thread canceller =
+        Thread.ofVirtual()
+            .start(
+                () -> {
+                  try {
+                    Thread.sleep(grace);
+                    completions.cancelAll();
+                  } catch (InterruptedException e) {
+                    // All was done before.
+                  }
+                });
+    http.stop((int) grace.toSeconds() + 2);
+    canceller.interrupt();
+    completions.cancelAll();
+    threads.shutdownNow();
+    guard.close();
+  }
+
+  @Override
+  public void close() {
+    close(Duration.ZERO);
+  }
+
+  // ---- requests
+
+  private void handle(HttpExchange exchange) {
+    Call call = new Call(exchange, guard);
+    try {
+      setHeaders(call.replyHeaders());
+      route(call);
+    } catch (IOException | InterruptedException e) {
+      exchange.close(); // the client has gone, or the server goes
+    } catch (RuntimeException | Error e) {
+      sorry(call, exception(e));
+      if (e instanceof Error error && !(e instanceof OutOfMemoryError)) {
+        throw error;
+      }
+    } finally {
+      metrics.request(routeName(call.path()), call.status());
+    }
+  }
+
+  private static void setHeaders(Headers headers) {
+    headers.set("X-Content-Type-Options", "nosniff");
+    headers.set("Referrer-Policy", "no-referrer");
+    headers.set(
+        "Content-Security-Policy",
+        "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none';"
+            + " form-action 'none'; frame-ancestors 'none'");
+    headers.set("Cache-Control", "no-store");
+  }
+
+  private void route(Call call) throws IOException, InterruptedException {
+    access.checkHost(call);
+    String path = call.path();
+    boolean isApi = path.startsWith("/v1/") || path.equals("/health") || path.equals("/metrics");
+    if (!isApi) {
+      allow(call, "GET", "HEAD");
+      files.send(call);
+      return;
+    }
+    access.checkOrigin(call);
+    if (call.method().equals("OPTIONS") && call.header("Origin") != null) {
+      call.replyHeaders().set("Access-Control-Allow-Methods", "GET, POST");
+      call.replyHeaders().set("Access-Control-Allow-Headers", "Authorization, Content-Type");
+      call.replyHeaders().set("Access-Control-Max-Age", "600");
+      call.empty(204);
+      return;
+    }
+    if (path.equals("/health")) {
+      allow(call, "GET", "HEAD");
+      health(call);
+      return;
+    }
+    if (!access.hasKey(call)) {
+      call.replyHeaders().set("WWW-Authenticate", "Bearer");
+      throw ApiException.unauthorized();
+    }
+    keyed(call, path);
+  }
+
+  private void keyed(Call call, String path) throws IOException, InterruptedException {
+    if (path.equals(COMPLETIONS)) {
+      allow(call, "POST");
+      if (closing) {
+        throw ApiException.busy(503, "shutting_down", "the server is shutting down", 10);
+      }
+      completions.answer(call);
+      return;
+    }
+    allow(call, "GET", "HEAD");
+    if (path.equals("/metrics")) {
+      byte[] text = metrics.text(engine.status()).getBytes(StandardCharsets.UTF_8);
+      call.send(200, "text/plain; version=0.0.4; charset=utf-8", text);
+    } else if (path.equals(MODELS)) {
+      models(call);
+    } else if (path.startsWith(MODELS + "/")) {
+      model(call, path.substring(MODELS.length() + 1));
+    } else {
+      throw ApiException.refused(404, null, "not_found", "there is nothing at this path");
+    }
+  }
+
+  private static void allow(Call call, String... methods) {
+    for (String method : methods) {
+      if (method.equals(call.method())) {
+        return;
+      }
+    }
+    String allowed = String.join(", ", methods);
+    call.replyHeaders().set("Allow", allowed);
+    throw ApiException.refused(
+        405, null, "method_not_allowed", "this path takes " + allowed + " only");
+  }
+
+  /** The status for everybody; the rest for those who have the key. */
+  private void health(Call call) throws IOException {
+    EngineStatus status = engine.status();
+    boolean failed = status.failure() != null;
+    String word = failed ? "failed" : closing ? "closing" : "ok";
+    boolean all = access.hasKey(call);
+    byte[] json =
+        Json.bytes(
+            out -> {
+              out.writeStartObject();
+              out.writeStringField("status", word);
+              if (all) {
+                out.writeStringField("model", model);
+                out.writeStringField("device", status.device());
+                out.writeNumberField("running", status.running());
+                out.writeNumberField("queued", status.queued());
+              }
+              out.writeEndObject();
+            });
+    call.json(failed || closing ? 503 : 200, json);
+  }
+
+  private void models(Call call) throws IOException {
+    call.json(
+        200,
+        Json.bytes(
+            out -> {
+              out.writeStartObject();
+              out.writeStringField("object", "list");
+              out.writeArrayFieldStart("data");
+              modelObject().to(out);
+              out.writeEndArray();
+              out.writeEndObject();
+            }));
+  }
+
+  private void model(Call call, String id) throws IOException {
+    if (!id.equals(model)) {
+      throw ApiException.refused(
+          404, "model", "model_not_found", "this server has one model, '" + model + "'");
+    }
+    call.json(200, Json.bytes(modelObject()));
+  }
+
+  private Json.Writing modelObject() {
+    return out -> {
+      out.writeStartObject();
+      out.writeStringField("id", model);
+      out.writeStringField("object", "model");
+      out.writeNumberField("created", created);
+      out.writeStringField("owned_by", "minigpt4");
+      out.writeEndObject();
+    };
+  }
+
+  private String routeName(String path) {
+    if (path.startsWith(MODELS)) {
+      return MODELS;
+    }
+    return switch (path) {
+      case COMPLETIONS, "/health", "/metrics" -> path;
+      default -> files.has(path) ? "page" : "other";
+    };
+  }
+
+  // ---- errors
+
+  /** What a client is told when the device was lost. */
+  static ApiException deviceFailed() {
+    return ApiException.busy(
+        503, "device_failed", "the device failed; the server must be started again", 60);
+  }
+
+  private static ApiException exception(Throwable e) {
+    return switch (e) {
+      case ApiException api -> api;
+      case UserException user -> ApiException.badRequest(null, String.valueOf(user.getMessage()));
+      case QueueFullException full ->
+          ApiException.busy(
+              429, "queue_full", String.valueOf(full.getMessage()), full.retryAfterSeconds());
+      case DeviceFailedException failed -> {
+        LOG.log(System.Logger.Level.ERROR, "the device failed", failed);
+        yield deviceFailed();
+      }
+      default -> {
+        LOG.log(System.Logger.Level.ERROR, "a request failed", e);
+        yield ApiException.fault();
+      }
+    };
+  }
+
+  private void sorry(Call call, ApiException e) {
+    try {
+      if (!call.hasBegun()) {
+        if (e.retryAfter() > 0) {
+          call.replyHeaders().set("Retry-After", Integer.toString(e.retryAfter()));
+        }
+        call.linger();
+        call.json(e.status(), Json.error(e));
+      } else if (call.isEventStream()) {
+        call.piece(CompletionWriter.error(e));
+        call.end();
+      } else {
+        call.abort();
+      }
+    } catch (IOException gone) {
+      call.close();
+    }
+  }
+}
