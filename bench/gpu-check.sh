@@ -1,17 +1,25 @@
 #!/bin/sh
 # Checks the engine on a machine with an NVIDIA GPU, and measures it beside PyTorch where that is:
 #
-#   gpu-check.sh [FOLDER]        FOLDER gets the report; gpu-report if none is named
+#   gpu-check.sh [FOLDER [PART...]]     FOLDER gets the report; gpu-report if none is named
 #
-# Runs from the unpacked bundle or from bench/ of a checkout that is built. Takes less than nine minutes:
-# each part has a limit. A part that cannot run is reported as missing, and the exit code is 1 unless all
-# parts ran and passed. DEVICE=cuda:1 chooses a GPU, PYTHON the Python with PyTorch.
+# Runs from the unpacked bundle or from bench/ of a checkout that is built. Each part has a limit; all of them
+# together take up to twenty minutes. Where a command may take ten, name parts, over several calls, which
+# add to the report of the same FOLDER:
+#
+#   gpu-check.sh out gpu doctor demo parity llm vision vision64 kernels jcuda
+#   gpu-check.sh out torch compare
+#   gpu-check.sh out peer-parity train torch-train compare
+#
+# A part that cannot run is reported as missing, and the exit code is 1 unless all parts of the report ran and
+# passed. DEVICE=cuda:1 chooses a GPU, PYTHON the Python with PyTorch, LIMIT=520 the seconds of a call.
 set -u
 self=$(readlink -f "$0")
 here=$(dirname "$self")
 device=${DEVICE:-cuda}
 python=${PYTHON:-python3}
-limit=520
+limit=${LIMIT:-1500}
+all="gpu doctor demo parity llm vision vision64 kernels jcuda torch peer-parity train torch-train compare"
 start=$(date +%s)
 
 if [ -x "$here/runtime/bin/java" ]; then
@@ -28,6 +36,8 @@ picture=$root/docs/images/scene.png
 
 note() { # NAME STATUS SECONDS DETAIL
   detail=$(printf '%s' "$4" | tr '\t\n"\\' "  '/" | cut -c 1-300)
+  grep -v "^$1	" "$report/parts.tsv" >"$report/parts.new"
+  mv "$report/parts.new" "$report/parts.tsv"
   printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$detail" >>"$report/parts.tsv"
   printf '%-8s %-22s %4s s  %s\n' "$2" "$1" "$3" "$detail"
 }
@@ -51,7 +61,7 @@ part() {
     return
   fi
   begun=$(date +%s)
-  timeout -k 5 "$allowed" "$self" --part "$report" "$name" </dev/null >"$report/$name.txt" 2>&1
+  timeout -k 5 "$allowed" "$self" --part "$report" "$(printf '%s' "$name" | tr - _)" </dev/null >"$report/$name.txt" 2>&1
   code=$?
   took=$(($(date +%s) - begun))
   if [ "$code" = 0 ]; then
@@ -136,22 +146,51 @@ jcuda() {
   bench jcuda --rounds 5 --json "$report/jcuda.json"
 }
 
-torch() {
+train() {
+  has_cuda_bench
+  bench help train >/dev/null 2>&1 || missing "this build has no benchmark of training"
+  bench train --device "$device" --shape VICUNA_13B --dtype F16 --batch 64 --rounds 3 --json "$report/train.json"
+}
+
+has_torch() {
   command -v "$python" >/dev/null || missing "no $python"
   "$python" -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null ||
     missing "$python has no PyTorch that sees a GPU"
+}
+
+torch() {
+  has_torch
   "$python" "$peers/gpu_torch.py" --seconds 120 --json "$report/torch.json"
+}
+
+torch_train() {
+  has_torch
+  "$python" "$peers/gpu_torch.py" --only training --rounds 3 --json "$report/torch-train.json"
+}
+
+# Full-width weights, forwards and one training batch backwards, against PyTorch in float32.
+peer_parity() {
+  has_torch
+  bench help parity 2>/dev/null | grep -q -e --peer || missing "this build has no parity check against PyTorch"
+  weights=$report/peer-weights
+  "$python" "$peers/parity_torch.py" "$weights" && bench parity --device "$device" --peer "$weights" --json "$report/peer-parity.json"
+  code=$?
+  rm -rf "$weights"
+  return "$code"
 }
 
 compare() {
   bench help compare >/dev/null 2>&1 || missing "this build cannot compare"
-  [ -f "$report/torch.json" ] || missing "nothing to compare: PyTorch was not measured"
+  [ -f "$report/torch.json" ] || [ -f "$report/torch-train.json" ] ||
+    missing "nothing to compare: PyTorch was not measured"
   found=no
-  for ours in llm vision vision64 kernels; do
-    [ -f "$report/$ours.json" ] || continue
+  for ours in llm vision vision64 kernels train; do
+    theirs=torch
+    [ "$ours" = train ] && theirs=torch-train
+    [ -f "$report/$ours.json" ] && [ -f "$report/$theirs.json" ] || continue
     found=yes
     echo "## $ours"
-    bench compare "$report/$ours.json" "$report/torch.json" || return 1
+    bench compare "$report/$ours.json" "$report/$theirs.json" || return 1
   done
   [ "$found" = yes ] || missing "nothing to compare: no benchmark of ours ran on the GPU"
 }
@@ -164,19 +203,24 @@ fi
 report=${1:-gpu-report}
 mkdir -p "$report" || exit 1
 report=$(cd "$report" && pwd)
-: >"$report/parts.tsv"
+touch "$report/parts.tsv"
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- $all
 
-part gpu 20
-part doctor 100
-part demo 50
-part parity 80
-part llm 70
-part vision 30
-part vision64 40
-part kernels 40
-part jcuda 30
-part torch 200
-part compare 20
+for name in "$@"; do
+  case $name in
+    gpu | compare) part "$name" 20 ;;
+    doctor | train) part "$name" 200 ;;
+    demo) part "$name" 50 ;;
+    parity | llm | vision | vision64 | kernels) part "$name" 80 ;;
+    jcuda) part "$name" 30 ;;
+    torch | torch-train | peer-parity) part "$name" 250 ;;
+    *)
+      echo "gpu-check.sh: no part $name; parts are $all" >&2
+      exit 2
+      ;;
+  esac
+done
 
 failures=$(awk -F '\t' '$2 != "passed"' "$report/parts.tsv" | wc -l)
 awk -F '\t' 'BEGIN { print "{\"parts\": [" }
@@ -190,13 +234,12 @@ awk -F '\t' 'BEGIN { print "{\"parts\": [" }
   echo "| part | result | seconds | |"
   echo "| --- | --- | --- | --- |"
   awk -F '\t' '{ gsub(/\|/, "/", $4); printf "| %s | %s | %s | %s |\n", $1, $2, $3, $4 }' "$report/parts.tsv"
-  for name in gpu doctor parity llm vision vision64 kernels jcuda torch compare; do
+  for name in $all; do
     [ -s "$report/$name.txt" ] || continue
     printf '\n## %s\n\n```\n' "$name"
     tail -n 80 "$report/$name.txt"
     echo '```'
   done
 } >"$report/report.md"
-rm -f "$report/parts.tsv"
 echo "report: $report/report.md"
 [ "$failures" = 0 ]

@@ -1,7 +1,9 @@
-"""PyTorch peer on a GPU: Vicuna-13B's prefill and decode, EVA ViT-g, the Q-Former, and flash attention, with random weights.
+"""PyTorch peer on a GPU: Vicuna-13B's prefill and decode, EVA ViT-g, the Q-Former, flash attention, and a step of MiniGPT-4's
+stage-1 training, with random weights.
 
     python gpu_torch.py --json torch.json                    (28 GB of GPU memory in f16)
     python gpu_torch.py --only decode --layers 4             (less of it)
+    python gpu_torch.py --only training --json training.json (60 GB for a batch of 64)
 
 Everything is compiled by torch.compile (CUDA graphs, static shapes, keys and values in place). The JSON has the names and
 units of minigpt4-bench, so that `minigpt4-bench compare ours.json torch.json` sets them side by side. A part that fails is
@@ -72,6 +74,21 @@ class Llama:
             gate, up = functional.linear(y, gate_up).chunk(2, dim=-1)
             x = x + functional.linear(functional.silu(gate) * up, down)
         return functional.linear(functional.rms_norm(x[-1], x.shape[-1:], self.norm, 1e-6), self.out)
+
+
+    def states(self, x: torch.Tensor) -> torch.Tensor:
+        """x: [batch, rows, width], sequences from their start, nothing cached; normed states of all rows."""
+        batch, rows, width = x.shape
+        at = torch.arange(rows, device=x.device)
+        for n, (qkv, project, gate_up, down) in enumerate(self.weights):
+            y = functional.rms_norm(x, (width,), self.norms[n][0], 1e-6)
+            q, k, v = functional.linear(y, qkv).view(batch, rows, 3, self.heads, self.head).permute(2, 0, 3, 1, 4)
+            y = functional.scaled_dot_product_attention(self.turned(q, at), self.turned(k, at), v, is_causal=True)
+            x = x + functional.linear(y.transpose(1, 2).reshape(batch, rows, width), project)
+            y = functional.rms_norm(x, (width,), self.norms[n][1], 1e-6)
+            gate, up = functional.linear(y, gate_up).chunk(2, dim=-1)
+            x = x + functional.linear(functional.silu(gate) * up, down)
+        return functional.rms_norm(x, (width,), self.norm, 1e-6)
 
 
 class Block(torch.nn.Module):
@@ -233,6 +250,44 @@ class Runs:
         forward = self.compiled(model)
         self.add("Q-Former, one image", "ms", [1e3 * s for s in self.seconds(lambda: forward(queries, image))])
 
+    def training(self, batch: int) -> None:
+        """Frozen ViT and Q-Former, a projection in float32 under autocast, frozen LLaMA, cross-entropy over captions of 20 tokens, AdamW."""
+        tiny, device, dtype = self.arguments.tiny, self.arguments.device, self.like["dtype"]
+        shape = (64, 160, 2, 4) if tiny else (5120, 13824, self.arguments.layers, 40)
+        model = Llama(*shape, context=64, like=self.like)
+        eyes = (Vision(1, 64, 128, 4) if tiny else Vision(39)).to(**self.like).eval()
+        former = QFormer(2 if tiny else 12, image=64 if tiny else 1408).to(**self.like).eval()
+        projection = torch.nn.Linear(768, shape[0], device=device)
+        optimizer = torch.optim.AdamW(projection.parameters(), lr=1e-4, weight_decay=0.05)
+        scaler = torch.amp.GradScaler(device, enabled=device != "cpu")
+        pixels = torch.randn(batch, 3, 224, 224, **self.like)
+        queries = torch.randn(1, 32, 768, **self.like).expand(batch, -1, -1).contiguous()
+        caption = torch.randint(3, VOCABULARY, (batch, 20), device=device)
+        first = torch.ones(batch, 1, dtype=torch.long, device=device)
+
+        def forward(image):
+            rows = projection(image)
+            x = torch.cat([functional.embedding(first, model.embedding), rows.to(dtype), functional.embedding(caption, model.embedding)], 1)
+            logits = functional.linear(model.states(x)[:, 32:-1], model.out)
+            return functional.cross_entropy(logits.float().flatten(0, 1), caption.flatten())
+
+        see = (lambda: former(queries, eyes(pixels))) if self.arguments.eager else torch.compile(lambda: former(queries, eyes(pixels)))
+        learn = forward if self.arguments.eager else torch.compile(forward)
+
+        def step():
+            with torch.no_grad():
+                image = see()
+            with torch.enable_grad(), torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32):
+                loss = learn(image)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+
+        times = self.seconds(step)
+        self.add(f"training step of {batch}", "ms", [1e3 * s for s in times])
+        self.add("training, samples", "sample/s", [batch / s for s in times])
+
     def attention(self, name: str, heads: int, rows: int, head: int, causal: bool) -> None:
         q, k, v = (torch.randn(1, heads, rows, head, **self.like) for _ in range(3))
         flop = 4.0 * heads * rows * rows * head * (0.5 if causal else 1)
@@ -250,6 +305,8 @@ class Runs:
         self.part("vision, one image", lambda: self.vision(1))
         self.part("vision, 64 images", lambda: self.vision(2 if self.arguments.tiny else 64))
         self.part("qformer", self.qformer)
+        if self.arguments.only:  # it needs memory and minutes of its own
+            self.part("training", lambda: self.training(2 if self.arguments.tiny else self.arguments.batch))
         self.part("attention, vit", lambda: self.attention("attention 257, 16 heads of 88", 16, 257, 88, False))
         self.part("attention, prefill", lambda: self.attention("causal attention 512, 40 heads of 128", 40, 512, 128, True))
 
@@ -259,6 +316,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", choices=DTYPES, default="f16")
     parser.add_argument("--layers", type=int, default=40, help="of the language model")
+    parser.add_argument("--batch", type=int, default=64, help="samples of a training step")
     parser.add_argument("--only", default="", help="parts whose name contains this")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=240, help="after which no further part begins")

@@ -78,6 +78,7 @@ public final class Bundle {
     copy("docs/images/scene.png", "docs/images/scene.png");
     copy("bench/gpu-check.sh", "gpu-check.sh");
     copy("bench/peers/gpu_torch.py", "peers/gpu_torch.py");
+    copy("bench/peers/parity_torch.py", "peers/parity_torch.py");
     setTimes();
     archiveClasses();
     setTimes();

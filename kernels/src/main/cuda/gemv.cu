@@ -24,6 +24,10 @@
 //   bandwidth, 141 MB (42 µs) to 95 %; all layers of LLaMA-13B together to 93 %.
 // - Weights are loaded with evict-first (ld.cs): they are not used again, x is.
 //
+// mg_gemv_group does up to three such products of the same x in one launch, without bias: q, k and v of a layer, gate
+// and up. Their blocks stand one behind the other in the grid, so that the card fills and drains once and not three
+// times: 4 launches a layer instead of 7, which for LLaMA-13B saves 120 times some 2 µs of a step of 5.4 ms on H200.
+//
 // All this is arithmetic; it has not been measured on a GPU.
 #include "tensor_core.cuh"
 
@@ -47,15 +51,15 @@ __device__ __forceinline__ void store_any(void* p, int code, long long i, float 
   }
 }
 
-// k is a multiple of 8, rows of weight and x start at multiples of 16 bytes.
+// Rows 16 · block and on. k is a multiple of 8, rows of weight and x start at multiples of 16 bytes.
 template <typename T>
-__device__ __forceinline__ void gemv(const T* x, long long x_stride, int batch, const T* weight, int n, int k,
-                                     const void* bias, int bias_code, int activation, void* out, int out_code,
+__device__ __forceinline__ void gemv(int block, const T* x, long long x_stride, int batch, const T* weight, int n,
+                                     int k, const void* bias, int bias_code, int activation, void* out, int out_code,
                                      long long out_stride) {
   __shared__ float partial[GEMV_WARPS][GEMV_BATCH][GEMV_ROWS];
   int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
   int group = lane / 4, place = lane % 4;  // of the lane in the fragments
-  int row0 = blockIdx.x * GEMV_ROWS;
+  int row0 = block * GEMV_ROWS;
   // Rows beyond the last are read as the last one and not stored.
   const T* upper = weight + (long long)min(row0 + group, n - 1) * k;
   const T* lower = weight + (long long)min(row0 + group + 8, n - 1) * k;
@@ -100,7 +104,29 @@ __device__ __forceinline__ void gemv(const T* x, long long x_stride, int batch, 
   extern "C" __global__ void __launch_bounds__(GEMV_WARPS* WARP, GEMV_BLOCKS)                              \
       mg_gemv_##NAME(const T* x, long long x_stride, int batch, const T* weight, int n, int k, const void* bias, \
                      int bias_code, int activation, void* out, int out_code, long long out_stride) {             \
-    gemv(x, x_stride, batch, weight, n, k, bias, bias_code, activation, out, out_code, out_stride);              \
+    gemv(blockIdx.x, x, x_stride, batch, weight, n, k, bias, bias_code, activation, out, out_code, out_stride);  \
   }
 DEFINE(f16, __half)
 DEFINE(bf16, __nv_bfloat16)
+
+#define DEFINE_GROUP(NAME, T, CODE)                                                                              \
+  extern "C" __global__ void __launch_bounds__(GEMV_WARPS* WARP, GEMV_BLOCKS)                                    \
+      mg_gemv_group_##NAME(const T* x, long long x_stride, int batch, int k, const T* weight0, int n0, T* out0,  \
+                           long long stride0, const T* weight1, int n1, T* out1, long long stride1,              \
+                           const T* weight2, int n2, T* out2, long long stride2) {                               \
+    int block = blockIdx.x, blocks0 = (n0 + GEMV_ROWS - 1) / GEMV_ROWS, blocks1 = (n1 + GEMV_ROWS - 1) / GEMV_ROWS; \
+    const T* weight = weight0;                                                                                   \
+    T* out = out0;                                                                                               \
+    int n = n0;                                                                                                  \
+    long long stride = stride0;                                                                                  \
+    if (block >= blocks0 + blocks1) {                                                                            \
+      block -= blocks0 + blocks1;                                                                                \
+      weight = weight2, out = out2, n = n2, stride = stride2;                                                    \
+    } else if (block >= blocks0) {                                                                               \
+      block -= blocks0;                                                                                          \
+      weight = weight1, out = out1, n = n1, stride = stride1;                                                    \
+    }                                                                                                            \
+    gemv(block, x, x_stride, batch, weight, n, k, nullptr, 0, ACTIVATION_NONE, out, CODE, stride);               \
+  }
+DEFINE_GROUP(f16, __half, ELEMENT_F16)
+DEFINE_GROUP(bf16, __nv_bfloat16, ELEMENT_BF16)

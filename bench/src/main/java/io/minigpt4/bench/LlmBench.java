@@ -116,6 +116,12 @@ final class LlmBench implements Callable<Integer> {
       Report report = options.report(target.ops().device());
       report.fact("model", shape + " " + dtype);
       forward(llama, PREFILL, 1, logits);
+      long launches = target.launches();
+      forward(llama, 1, 1, logits); // as it is; the next one is captured, the others replayed
+      if (target.isGpu()) {
+        double each = (target.launches() - launches) / (double) shape.layers;
+        report.add("decode, launches a layer", "kernels", each);
+      }
       forward(llama, 1, tokens, logits);
       target.arithmetic();
       target.bandwidth();

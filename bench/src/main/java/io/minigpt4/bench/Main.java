@@ -18,6 +18,7 @@ import picocli.CommandLine.Spec;
       KernelsBench.class,
       LlmBench.class,
       VisionBench.class,
+      TrainBench.class,
       ParityCommand.class,
       JcudaCommand.class,
       CompareCommand.class,

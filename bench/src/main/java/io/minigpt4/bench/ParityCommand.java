@@ -16,9 +16,11 @@ import java.io.PrintWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
 import java.util.Locale;
 import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -51,21 +53,41 @@ final class ParityCommand implements Callable<Integer> {
   @Option(names = "--small", description = "Narrow parts, to try this command itself.")
   private boolean small;
 
+  @Option(
+      names = "--peer",
+      paramLabel = "FOLDER",
+      description =
+          "Compare with PyTorch's results instead, which peers/parity_torch.py left in that folder"
+              + " with their weights.")
+  private @Nullable Path peer;
+
   private boolean failed;
 
   @Override
   public Integer call() {
-    try (Target target = options.open();
-        CpuOps cpu = CpuOps.create(options.threads())) {
+    try (Target target = options.open()) {
       Report report = options.report(target.ops().device());
       report.fact("limit", LIMIT);
-      language(target.ops(), cpu, report);
-      vision(target.ops(), cpu, report);
-      queries(target.ops(), cpu, report);
+      if (peer == null) {
+        compareWithProcessor(target.ops(), report);
+      } else {
+        PeerParity.Judge judge = (name, wanted, actual) -> judge(report, name, wanted, actual);
+        try (PeerParity parity = new PeerParity(peer, target.ops(), judge)) {
+          parity.run();
+        }
+      }
       report.write(options.json());
     }
     spec.commandLine().getOut().flush();
     return failed ? 1 : 0;
+  }
+
+  private void compareWithProcessor(Ops device, Report report) {
+    try (CpuOps cpu = CpuOps.create(options.threads())) {
+      language(device, cpu, report);
+      vision(device, cpu, report);
+      queries(device, cpu, report);
+    }
   }
 
   private void language(Ops device, Ops cpu, Report report) {

@@ -73,6 +73,11 @@ final class Target implements AutoCloseable {
     return gpu;
   }
 
+  /** How many kernels were launched so far; 0 on the CPU. */
+  long launches() {
+    return ops instanceof CudaOps cuda ? cuda.launches() : 0;
+  }
+
   /** GFLOP/s: of a GPU, its large float16 matrix product, measured once. */
   double arithmetic() {
     return arithmetic.getAsDouble();

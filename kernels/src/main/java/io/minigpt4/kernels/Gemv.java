@@ -27,12 +27,14 @@ public final class Gemv {
   private static final int ROWS = 16;
 
   private final TypedKernel kernel;
+  private final TypedKernel group;
 
   /**
    * @param library where the kernels come from
    */
   public Gemv(KernelLibrary library) {
     kernel = new TypedKernel(library, "gemv", "mg_gemv", 12);
+    group = new TypedKernel(library, "gemv", "mg_gemv_group", 16);
   }
 
   /**
@@ -86,11 +88,7 @@ public final class Gemv {
       long out,
       Element outElement,
       long outStride) {
-    if (!accepts(element, x, xStride, batch, weight, k)) {
-      throw new IllegalArgumentException(
-          "gemv of %d rows, k = %d, %s, at 0x%x (stride %d) and 0x%x"
-              .formatted(batch, k, element, x, xStride, weight));
-    }
+    check(element, x, xStride, batch, weight, k);
     if (n == 0) {
       return;
     }
@@ -109,5 +107,72 @@ public final class Gemv {
         .with(outElement.code())
         .with(outStride)
         .launch(Grids.ceilDiv(n, ROWS), 1, THREADS, stream);
+  }
+
+  private static void check(Element element, long x, long xStride, int batch, long weight, int k) {
+    if (!accepts(element, x, xStride, batch, weight, k)) {
+      throw new IllegalArgumentException(
+          "gemv of %d rows, k = %d, %s, at 0x%x (stride %d) and 0x%x"
+              .formatted(batch, k, element, x, xStride, weight));
+    }
+  }
+
+  /**
+   * Up to three products of the same rows in one launch, without bias: out_i[b][r] = Σ x[b][j] ·
+   * weight_i[r][j].
+   *
+   * @param element type of x, the weights and the results
+   * @param x address of [batch, k]
+   * @param xStride elements from row to row of x
+   * @param batch 1 to 8
+   * @param weight0 address of [n0, k], likewise the others
+   * @param out0 address of [batch, n0], likewise the others
+   * @param stride0 elements from row to row of out0, likewise the others
+   * @param n2 0 if there are only two
+   * @throws IllegalArgumentException if {@link #accepts} says no to one of the weights
+   */
+  public void launchGroup(
+      long stream,
+      Element element,
+      long x,
+      long xStride,
+      int batch,
+      int k,
+      long weight0,
+      int n0,
+      long out0,
+      long stride0,
+      long weight1,
+      int n1,
+      long out1,
+      long stride1,
+      long weight2,
+      int n2,
+      long out2,
+      long stride2) {
+    check(element, x, xStride, batch, weight0 | weight1 | weight2, k);
+    long blocks = Grids.ceilDiv(n0, ROWS) + Grids.ceilDiv(n1, ROWS) + Grids.ceilDiv(n2, ROWS);
+    if (blocks == 0) {
+      return;
+    }
+    group
+        .of(element)
+        .with(x)
+        .with(xStride)
+        .with(batch)
+        .with(k)
+        .with(weight0)
+        .with(n0)
+        .with(out0)
+        .with(stride0)
+        .with(weight1)
+        .with(n1)
+        .with(out1)
+        .with(stride1)
+        .with(weight2)
+        .with(n2)
+        .with(out2)
+        .with(stride2)
+        .launch(blocks, 1, THREADS, stream);
   }
 }

@@ -74,6 +74,55 @@ class GemvTest extends KernelTest {
     }
   }
 
+  @ParameterizedTest
+  @EnumSource(names = {"F16", "BF16"})
+  void groups(Element element) {
+    group(element, 1, 72, new int[] {48, 16, 33});
+    group(element, 8, 512, new int[] {17, 40, 0});
+    group(element, 3, 64, new int[] {1, 0, 5});
+  }
+
+  private void group(Element element, int batch, int k, int[] n) {
+    Sample x = sample(element, batch * (k + 8));
+    Sample[] weights = new Sample[3];
+    Device.Array[] outs = new Device.Array[3];
+    for (int i = 0; i < 3; i++) {
+      weights[i] = sample(element, n[i] * k);
+      outs[i] = device.put(element, new float[batch * (n[i] + i)]);
+    }
+    gemv.launchGroup(
+        0,
+        element,
+        x.address(),
+        k + 8,
+        batch,
+        k,
+        weights[0].address(),
+        n[0],
+        outs[0].address(),
+        n[0],
+        weights[1].address(),
+        n[1],
+        outs[1].address(),
+        n[1] + 1,
+        weights[2].address(),
+        n[2],
+        outs[2].address(),
+        n[2] + 2);
+    for (int i = 0; i < 3; i++) {
+      int stride = n[i] + i;
+      double[] wanted = new double[batch * stride];
+      for (int b = 0; b < batch; b++) {
+        for (int r = 0; r < n[i]; r++) {
+          for (int j = 0; j < k; j++) {
+            wanted[b * stride + r] += (double) x.get(b * (k + 8) + j) * weights[i].get(r * k + j);
+          }
+        }
+      }
+      Device.assertClose(outs[i], wanted, 1e-6 * Math.sqrt(k));
+    }
+  }
+
   /** The series of {@link ElementwiseTest#gelu} loses itself in large numbers, which are easy. */
   private static double gelu(double x) {
     return Math.abs(x) < 6 ? ElementwiseTest.gelu(x) : Math.max(x, 0);

@@ -35,6 +35,7 @@ public final class CudaModules {
   private final MemorySegment functionSetAttribute;
   private final MemorySegment occupancy;
   private final MemorySegment launchKernel;
+  private long launches;
 
   /**
    * @param symbols the driver's functions, or stubs of them
@@ -139,6 +140,7 @@ public final class CudaModules {
       int sharedBytes,
       long stream,
       KernelArguments arguments) {
+    launches++;
     int status =
         Downcalls.launch(
             launchKernel,
@@ -154,5 +156,10 @@ public final class CudaModules {
             arguments.address(),
             0);
     check("cuLaunchKernel", status);
+  }
+
+  /** How many times {@link #launch} was called, whether it launched or was captured. */
+  public long launches() {
+    return launches;
   }
 }

@@ -48,10 +48,10 @@ final class SelfTest {
   }
 
   /** An operation on one device's tensors, ready to be called. */
-  private record Call(Tensor out, Runnable run) {}
+  record Call(Tensor out, Runnable run) {}
 
   /** Makes the same call on any device. */
-  private interface Maker {
+  interface Maker {
     Call on(Ops ops);
   }
 
@@ -91,6 +91,8 @@ final class SelfTest {
     causal(4, 2, 64, 70, 5);
     causal(4, 2, 64, 1, 130);
     inputs(2, 28, 88);
+    BackwardSelfTest backward = new BackwardSelfTest(this);
+    backward.run(13, 96, 40, 2, 16);
     if (large) {
       for (int rows : new int[] {1, 8, 512}) {
         linear(rows, 5120, 5120);
@@ -107,6 +109,7 @@ final class SelfTest {
       causal(40, 40, 128, 1, 511);
       causal(40, 40, 128, 1, 1999);
       inputs(1, 224, 1408);
+      backward.run(512, 5120, 32000, 40, 128);
     }
     return List.copyOf(results);
   }
@@ -275,13 +278,13 @@ final class SelfTest {
   }
 
   /** A cache of two layers with {@code past} tokens, and the rows that come next. */
-  private static final class Sequence {
+  static final class Sequence {
     private final Ops ops;
-    private final Batch batch = new Batch(1);
-    private final Tensor q;
-    private final Tensor k;
-    private final Tensor v;
-    private final Tensor frequencies;
+    final Batch batch = new Batch(1);
+    final Tensor q;
+    final Tensor k;
+    final Tensor v;
+    final Tensor frequencies;
 
     Sequence(Ops ops, int heads, int kvHeads, int headDim, int rows, int past) {
       this.ops = ops;
@@ -361,7 +364,7 @@ final class SelfTest {
         });
   }
 
-  private void compare(String name, String shape, long bytes, long flops, Maker maker) {
+  void compare(String name, String shape, long bytes, long flops, Maker maker) {
     Call expected = maker.on(reference);
     Call actual = maker.on(device);
     expected.run.run();
@@ -414,7 +417,7 @@ final class SelfTest {
     }
   }
 
-  private static Tensor activation(Ops ops, int seed, int rows, int width) {
+  static Tensor activation(Ops ops, int seed, int rows, int width) {
     Tensor tensor = ops.allocate(ops.activation(), rows, width);
     fill(ops, seed, tensor);
     return tensor;
@@ -438,7 +441,7 @@ final class SelfTest {
   }
 
   /** A weight of a type, as from a file. */
-  private static Tensor weight(Ops ops, int seed, DType type, long... shape) {
+  static Tensor weight(Ops ops, int seed, DType type, long... shape) {
     Arena arena = Arena.ofAuto();
     long count = Tensor.elements(shape);
     MemorySegment floats = numbers(arena, seed, count);

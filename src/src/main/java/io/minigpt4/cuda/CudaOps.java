@@ -23,6 +23,7 @@ import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -121,6 +122,11 @@ public final class CudaOps implements Ops {
   /** How many steps are captured as graphs. */
   public int capturedSteps() {
     return graphs.size();
+  }
+
+  /** How many kernels of ours were launched or captured so far, on all devices of the process. */
+  public long launches() {
+    return device.libraries().modules().launches();
   }
 
   @Override
@@ -230,6 +236,14 @@ public final class CudaOps implements Ops {
   public void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
     arguments.linear(x, weight, bias, out);
     layers.run(x, weight, bias, Gemv.Activation.NONE, out);
+  }
+
+  @Override
+  public void linears(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    for (int i = 0; i < weights.size(); i++) {
+      arguments.linear(x, weights.get(i), null, outs.get(i));
+    }
+    layers.run(x, weights, outs);
   }
 
   @Override

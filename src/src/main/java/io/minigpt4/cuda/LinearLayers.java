@@ -7,6 +7,7 @@ import io.minigpt4.kernels.Gemv;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.Workspace;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class LinearLayers {
   private static final Element HALF = Element.F16;
+
+  private static final int MOST_OF_A_GROUP = 3;
 
   private final CudaDevice device;
   private final Workspace workspace;
@@ -79,6 +82,63 @@ final class LinearLayers {
       largeProduct(x, halves, bias, activation, out);
     }
     workspace.release(mark);
+  }
+
+  /**
+   * Computes outs[i] = x · weights[i]ᵀ: two or three of them in one launch where the matrix-vector
+   * kernel takes them, else one by one.
+   *
+   * @param x [M, K] F16, rows may be strided
+   */
+  void run(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    if (!isGroup(x, weights, outs)) {
+      for (int i = 0; i < weights.size(); i++) {
+        run(x, weights.get(i), null, Gemv.Activation.NONE, outs.get(i));
+      }
+      return;
+    }
+    device.enter();
+    boolean three = weights.size() == MOST_OF_A_GROUP;
+    Tensor out0 = outs.get(0);
+    Tensor out1 = outs.get(1);
+    Tensor out2 = outs.get(three ? 2 : 1);
+    gemv.launchGroup(
+        device.stream(),
+        HALF,
+        device.address(x),
+        x.rowStride(),
+        (int) x.rows(),
+        Math.toIntExact(x.width()),
+        device.address(weights.get(0)),
+        Math.toIntExact(out0.width()),
+        device.address(out0),
+        out0.rowStride(),
+        device.address(weights.get(1)),
+        Math.toIntExact(out1.width()),
+        device.address(out1),
+        out1.rowStride(),
+        device.address(weights.get(three ? 2 : 1)),
+        three ? Math.toIntExact(out2.width()) : 0,
+        device.address(out2),
+        out2.rowStride());
+  }
+
+  private boolean isGroup(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    boolean group =
+        weights.size() > 1 && weights.size() <= MOST_OF_A_GROUP && x.rows() <= Gemv.MAX_BATCH;
+    for (int i = 0; group && i < weights.size(); i++) {
+      group =
+          weights.get(i).dtype() == DType.F16
+              && outs.get(i).dtype() == DType.F16
+              && Gemv.accepts(
+                  HALF,
+                  device.address(x),
+                  x.rowStride(),
+                  (int) x.rows(),
+                  device.address(weights.get(i)),
+                  Math.toIntExact(x.width()));
+    }
+    return group;
   }
 
   /** A weight in float16; taken from the workspace where it is not stored so. */

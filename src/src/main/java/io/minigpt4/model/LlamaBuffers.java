@@ -3,6 +3,7 @@ package io.minigpt4.model;
 import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
+import java.util.List;
 
 /**
  * Activations of one pass of a fixed number of rows M. Kept as objects, because a decode step that
@@ -11,23 +12,17 @@ import io.minigpt4.tensor.Tensor;
  * @param hidden [M, H], the residual stream
  * @param normed [M, H]
  * @param delta [M, H], what a sub-layer adds to the residual stream
- * @param query [M, heads · D]
- * @param key [M, kvHeads · D]
- * @param value [M, kvHeads · D]
+ * @param projected queries [M, heads · D], keys [M, kvHeads · D] and values [M, kvHeads · D]
  * @param attended [M, heads · D]
- * @param gate [M, F]
- * @param up [M, F]
+ * @param gateAndUp both [M, F]
  */
 record LlamaBuffers(
     Tensor hidden,
     Tensor normed,
     Tensor delta,
-    Tensor query,
-    Tensor key,
-    Tensor value,
+    List<Tensor> projected,
     Tensor attended,
-    Tensor gate,
-    Tensor up) {
+    List<Tensor> gateAndUp) {
 
   /** Where the memory comes from. */
   @FunctionalInterface
@@ -42,12 +37,14 @@ record LlamaBuffers(
         memory.take(dtype, rows, config.hiddenSize()),
         memory.take(dtype, rows, config.hiddenSize()),
         memory.take(dtype, rows, config.hiddenSize()),
+        List.of(
+            memory.take(dtype, rows, attention),
+            memory.take(dtype, rows, keyValue),
+            memory.take(dtype, rows, keyValue)),
         memory.take(dtype, rows, attention),
-        memory.take(dtype, rows, keyValue),
-        memory.take(dtype, rows, keyValue),
-        memory.take(dtype, rows, attention),
-        memory.take(dtype, rows, config.intermediateSize()),
-        memory.take(dtype, rows, config.intermediateSize()));
+        List.of(
+            memory.take(dtype, rows, config.intermediateSize()),
+            memory.take(dtype, rows, config.intermediateSize())));
   }
 
   /** The first {@code rows} rows of these. */
@@ -56,11 +53,33 @@ record LlamaBuffers(
         hidden.slice(0, rows),
         normed.slice(0, rows),
         delta.slice(0, rows),
-        query.slice(0, rows),
-        key.slice(0, rows),
-        value.slice(0, rows),
+        projected.stream().map(t -> t.slice(0, rows)).toList(),
         attended.slice(0, rows),
-        gate.slice(0, rows),
-        up.slice(0, rows));
+        gateAndUp.stream().map(t -> t.slice(0, rows)).toList());
+  }
+
+  /** Queries [M, heads · D]. */
+  Tensor query() {
+    return projected.get(0);
+  }
+
+  /** Keys [M, kvHeads · D]. */
+  Tensor key() {
+    return projected.get(1);
+  }
+
+  /** Values [M, kvHeads · D]. */
+  Tensor value() {
+    return projected.get(2);
+  }
+
+  /** The gate [M, F]. */
+  Tensor gate() {
+    return gateAndUp.get(0);
+  }
+
+  /** What the gate is multiplied with [M, F]. */
+  Tensor up() {
+    return gateAndUp.get(1);
   }
 }

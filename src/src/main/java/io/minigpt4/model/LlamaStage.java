@@ -5,6 +5,8 @@ import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,6 +21,13 @@ final class LlamaStage {
   private final Ops ops;
   private final int firstLayer;
   private final LlamaLayer[] layers;
+
+  /** Of each layer: weights of queries, keys and values, which have the same input. */
+  private final List<List<Tensor>> projections = new ArrayList<>();
+
+  /** Of each layer: weights of gate and up, which have the same input. */
+  private final List<List<Tensor>> gatesAndUps = new ArrayList<>();
+
   private final Tensor inverseFrequencies;
   private final @Nullable LlamaBuffers[] kept = new LlamaBuffers[KEPT_ROWS + 1];
   private final @Nullable Tensor[] keptLogits = new Tensor[KEPT_ROWS + 1];
@@ -34,6 +43,10 @@ final class LlamaStage {
     this.firstLayer = firstLayer;
     this.layers = layers;
     this.inverseFrequencies = inverseFrequencies(config, ops);
+    for (LlamaLayer layer : layers) {
+      projections.add(List.of(layer.query(), layer.key(), layer.value()));
+      gatesAndUps.add(List.of(layer.gate(), layer.up()));
+    }
   }
 
   /**
@@ -78,9 +91,7 @@ final class LlamaStage {
     } else {
       ops.addRmsNorm(b.hidden(), b.delta(), layer.inputNorm(), config.rmsNormEps(), b.normed());
     }
-    ops.linear(b.normed(), layer.query(), null, b.query());
-    ops.linear(b.normed(), layer.key(), null, b.key());
-    ops.linear(b.normed(), layer.value(), null, b.value());
+    ops.linears(b.normed(), projections.get(i), b.projected());
     ops.ropeAppend(b.query(), b.key(), b.value(), batch, firstLayer + i, inverseFrequencies);
   }
 
@@ -93,8 +104,7 @@ final class LlamaStage {
     LlamaLayer layer = layers[i];
     ops.linear(b.attended(), layer.output(), null, b.delta());
     ops.addRmsNorm(b.hidden(), b.delta(), layer.postNorm(), config.rmsNormEps(), b.normed());
-    ops.linear(b.normed(), layer.gate(), null, b.gate());
-    ops.linear(b.normed(), layer.up(), null, b.up());
+    ops.linears(b.normed(), gatesAndUps.get(i), b.gateAndUp());
     ops.siluMul(b.gate(), b.up(), b.gate());
     ops.linear(b.gate(), layer.down(), null, b.delta());
   }

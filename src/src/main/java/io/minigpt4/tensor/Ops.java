@@ -1,6 +1,7 @@
 package io.minigpt4.tensor;
 
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
@@ -69,6 +70,16 @@ public interface Ops extends AutoCloseable {
 
   /** out = x · weightᵀ + bias. */
   void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out);
+
+  /**
+   * Linear layers of the same input, without biases: outs[i] = x · weights[i]ᵀ, as {@link #linear}
+   * computes each. A device may compute them all at once.
+   */
+  default void linears(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    for (int i = 0; i < weights.size(); i++) {
+      linear(x, weights.get(i), null, outs.get(i));
+    }
+  }
 
   /** out = gelu(x · weightᵀ + bias) with the exact GELU, x/2 · (1 + erf(x/√2)). */
   void linearGelu(Tensor x, Tensor weight, Tensor bias, Tensor out);

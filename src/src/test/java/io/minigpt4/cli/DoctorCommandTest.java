@@ -22,7 +22,12 @@ class DoctorCommandTest {
     try (SoftCuda cuda = SoftCuda.create()) {
       int exit = doctor(new SoftFinder(cuda, true), "--quick");
       assertThat(out.toString())
-          .contains("compute capability 8.0", "attention, decoding", "linear and GELU")
+          .contains(
+              "compute capability 8.0",
+              "attention, decoding",
+              "linear and GELU",
+              "attention, to its keys",
+              "AdamW")
           .contains("checks against the CPU passed")
           .doesNotContain("WRONG", "broken off")
           .endsWith("passed\n");

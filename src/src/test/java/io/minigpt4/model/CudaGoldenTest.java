@@ -118,6 +118,22 @@ class CudaGoldenTest {
         whole.truncate(prompt.length);
         Goldens.assertNear("step " + i, decode(llama, batch, whole, 11), expected, TOLERANCE);
       }
+      long launched = ops.launches();
+      decode(llama, batch, whole, 11);
+      assertThat(ops.launches()).as("a replayed step launches a graph").isEqualTo(launched);
+    }
+  }
+
+  /** Two norms, two groups of products and two products alone, RoPE, attention, SiLU. */
+  @Test
+  void aDecodeStepLaunchesNineKernelsALayer() {
+    try (Checkpoint weights = Checkpoints.open(Goldens.path("tiny/vicuna"))) {
+      LlamaConfig config = LlamaConfig.read(Goldens.path("tiny/vicuna"));
+      Llama llama = Llama.read(weights, "", config, ops);
+      long before = ops.launches();
+      decode(llama, new Batch(1), llama.newCache(), 11);
+      int others = 3; // the embedding, the last norm, the head
+      assertThat(ops.launches() - before).isEqualTo(9L * config.numHiddenLayers() + others);
     }
   }
 
