@@ -4,18 +4,18 @@ package io.minigpt4.cli;
  * Makes text safe to show at a terminal, which obeys control characters: what a model writes or a
  * file is called must not move the cursor, retitle the window or hide a line.
  */
-final class Printable {
+public final class Printable {
   private static final char REPLACEMENT = '\uFFFD';
 
   private Printable() {}
 
   /** Text of any number of lines: control characters other than newline and tab are replaced. */
-  static String text(String text) {
+  public static String text(String text) {
     return replaced(text, "\n\t");
   }
 
   /** Text of one line: every control character is replaced. */
-  static String line(String text) {
+  public static String line(String text) {
     return replaced(text, "");
   }
 

@@ -1,6 +1,7 @@
 package io.minigpt4.weights;
 
 import io.minigpt4.checkpoint.Checkpoint;
+import io.minigpt4.cli.Printable;
 import java.io.PrintWriter;
 import java.util.Map;
 import java.util.Set;
@@ -29,6 +30,8 @@ final class Ignored {
       return;
     }
     out.println("ignored in " + what + ": " + count + (count == 1 ? " tensor" : " tensors"));
-    groups.forEach((name, times) -> out.println("  " + name + (times == 1 ? "" : " × " + times)));
+    groups.forEach(
+        (name, times) ->
+            out.println("  " + Printable.line(name) + (times == 1 ? "" : " × " + times)));
   }
 }

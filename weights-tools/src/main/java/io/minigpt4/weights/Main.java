@@ -22,6 +22,8 @@ import picocli.CommandLine.Spec;
       LlamaCommand.class,
       SynthCommand.class,
       InspectCommand.class,
+      VerifyCommand.class,
+      ExportCommand.class,
       HelpCommand.class
     })
 public final class Main implements Callable<Integer> {

@@ -1,0 +1,42 @@
+package io.minigpt4.weights;
+
+import io.minigpt4.checkpoint.Checkpoint;
+import io.minigpt4.checkpoint.Checkpoints;
+import io.minigpt4.config.ConfigNode;
+import io.minigpt4.config.JsonFile;
+import io.minigpt4.config.ModelConfig;
+import io.minigpt4.model.RandomCheckpoint;
+import io.minigpt4.tensor.UserException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Opens what holds weights, whatever it is. */
+final class Weights {
+  private Weights() {}
+
+  /**
+   * Opens a file, an index of shards, a folder, or a folder whose weights are made at load.
+   *
+   * @throws UserException if it is missing, half written or malformed
+   */
+  static Checkpoint open(Path path) {
+    if (isModelFolder(path)) {
+      Checkpoints.requireFinished(path);
+      ModelConfig config = ModelConfig.read(path.resolve("config.json"));
+      if (config.synthetic() != null) {
+        return new RandomCheckpoint(config);
+      }
+    }
+    return Checkpoints.open(path);
+  }
+
+  /** Whether it is a folder of the engine's own form, by its config.json. */
+  static boolean isModelFolder(Path path) {
+    Path file = path.resolve("config.json");
+    if (!Files.isDirectory(path) || !Files.exists(file)) {
+      return false;
+    }
+    ConfigNode format = JsonFile.read(file).find("format");
+    return format != null && ModelConfig.FORMAT.equals(format.toPlain());
+  }
+}
