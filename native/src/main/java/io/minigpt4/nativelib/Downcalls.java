@@ -39,6 +39,8 @@ final class Downcalls {
       handle(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle JJJIJJ =
       handle(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle JJIJJJ =
+      handle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LAUNCH =
       handle(
           JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
@@ -201,6 +203,14 @@ final class Downcalls {
   static int call(MemorySegment f, long a, long b, long c, int d, long e, long g) {
     try {
       return (int) JJJIJJ.invokeExact(f, a, b, c, d, e, g);
+    } catch (Throwable t) {
+      throw defect(t);
+    }
+  }
+
+  static int call(MemorySegment f, long a, long b, int c, long d, long e, long g) {
+    try {
+      return (int) JJIJJJ.invokeExact(f, a, b, c, d, e, g);
     } catch (Throwable t) {
       throw defect(t);
     }

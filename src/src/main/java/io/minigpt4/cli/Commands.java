@@ -66,6 +66,7 @@ public final class Commands {
     CommandLine commandLine = new CommandLine(command);
     commandLine.setOut(out);
     commandLine.setErr(err);
+    commandLine.setCaseInsensitiveEnumValuesAllowed(true);
     commandLine.registerConverter(Path.class, Commands::path);
     commandLine.getCommandSpec().addOption(debugOption());
     Commands commands = new Commands(commandLine, isDebug(args));

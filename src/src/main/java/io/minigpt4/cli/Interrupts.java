@@ -18,6 +18,11 @@ final class Interrupts {
     Signals.register("INT", this::interrupted);
   }
 
+  /** Takes SIGTERM over too, by which batch systems and launchers ask a job to end. */
+  void installTermination() {
+    Signals.register("TERM", this::interrupted);
+  }
+
   /** Says that an answer begins or has ended. */
   void answering(boolean now) {
     answering = now;

@@ -124,9 +124,15 @@ final class ModelOptions {
         yaml.model().numQueryToken());
   }
 
-  /** As {@link #openDevices}, with what computes quickest in the long run. */
-  Devices openForTraining(Devices.Finder finder) {
-    return openDevices(false, finder);
+  /**
+   * As {@link #openDevices}, with what computes quickest in the long run, and a GPU for each
+   * process of a machine.
+   *
+   * @param localRank this process's number on its machine
+   */
+  Devices openForTraining(Devices.Finder finder, int localRank) {
+    boolean own = device.equals("cuda") || (device.equals("auto") && finder.hasTrace());
+    return openDevices(false, finder, own && localRank > 0 ? "cuda:" + localRank : device);
   }
 
   /** Whether the model is the one inside the jar. */
@@ -140,17 +146,17 @@ final class ModelOptions {
    * @throws UserException if there is no such device, or it cannot be used
    */
   Devices openDevices() {
-    return openDevices(isBuiltIn(), Devices.SYSTEM);
+    return openDevices(isBuiltIn(), Devices.SYSTEM, device);
   }
 
-  private Devices openDevices(boolean answersAtOnce, Devices.Finder finder) {
+  private Devices openDevices(boolean answersAtOnce, Devices.Finder finder, String name) {
     if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
     }
     int count = threads == null ? 0 : threads;
     return Devices.open(
-        device,
+        name,
         cudaPath,
         () -> answersAtOnce ? CpuOps.createScalar(count) : CpuOps.create(count),
         finder);

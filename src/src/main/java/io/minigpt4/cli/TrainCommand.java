@@ -8,9 +8,13 @@ import io.minigpt4.model.ModelSource;
 import io.minigpt4.model.Projection;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.train.Batches;
+import io.minigpt4.train.DivergedException;
 import io.minigpt4.train.Progress;
 import io.minigpt4.train.ProjectionTrainer;
+import io.minigpt4.train.QueryCache;
+import io.minigpt4.train.QueryRows;
 import io.minigpt4.train.TrainingCheckpoint;
+import io.minigpt4.train.TrainingListener;
 import io.minigpt4.train.TrainingLog;
 import io.minigpt4.train.TrainingPlan;
 import io.minigpt4.train.TrainingRun;
@@ -90,6 +94,23 @@ final class TrainCommand implements Callable<Integer> {
       description = "Keep few activations and compute layers twice, where memory is short.")
   private boolean recompute;
 
+  @Option(
+      names = "--image-cache",
+      paramLabel = "FOLDER",
+      description =
+          "Keep what the frozen parts make of each picture there, and take it from there the next"
+              + " time. For pictures that are not cropped at random.")
+  private @Nullable Path imageCache;
+
+  @Option(
+      names = "--backend",
+      paramLabel = "auto|mpi|tcp",
+      defaultValue = "auto",
+      description =
+          "What connects the processes that torchrun, mpirun or srun started. Default:"
+              + " ${DEFAULT-VALUE}, Open MPI for mpirun's, else TCP.")
+  private Collective.Backend backend = Collective.Backend.AUTO;
+
   @Spec private CommandSpec spec = CommandSpec.create();
   @Mixin private ModelOptions modelOptions = new ModelOptions();
 
@@ -117,8 +138,8 @@ final class TrainCommand implements Callable<Integer> {
     }
     setup = setup.with(output, epochs, iterations, batch);
     ModelSource source = modelOptions.trainingSource();
-    Launched.requireAlone(System.getenv());
-    try (Devices devices = modelOptions.openForTraining(finder)) {
+    Launched launched = Launched.from(System.getenv());
+    try (Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {
       if (devices.all().size() > 1) {
         throw new UserException("training computes on one device; name one with --device");
       }
@@ -126,10 +147,31 @@ final class TrainCommand implements Callable<Integer> {
       try (MiniGpt4 loaded = modelOptions.load(List.of(tape), source)) {
         boolean fresh = setup.startsFromNothing() && !modelOptions.hasProjection();
         MiniGpt4 start = fresh ? loaded.withProjection(untrained(loaded, tape)) : loaded;
-        return train(
-            setup, new ProjectionTrainer(start, tape, Collective.single(), setup.weightDecay()));
+        return together(setup, start, tape, launched);
       }
     }
+  }
+
+  /** Connects to the other processes and trains with them. */
+  private int together(TrainingSetup setup, MiniGpt4 start, Tape tape, Launched launched)
+      throws InterruptedException {
+    Collective ranks = Collective.connect(launched, backend, tape, this::endWithout);
+    try {
+      int code =
+          train(setup, new ProjectionTrainer(start, tape, ranks, setup.weightDecay()), ranks);
+      ranks.close();
+      return code;
+    } catch (DivergedException e) {
+      ranks.close(); // All have found the same; nobody needs to be told.
+      throw e;
+    }
+  }
+
+  /** Another process is gone, and this one may be waiting for it in a native call. */
+  private void endWithout(String who) {
+    spec.commandLine().getErr().println("minigpt4: " + who + "; training ends");
+    spec.commandLine().getErr().flush();
+    Runtime.getRuntime().halt(Commands.FAILED);
   }
 
   private int demoStage() {
@@ -148,42 +190,99 @@ final class TrainCommand implements Callable<Integer> {
         tape);
   }
 
-  private int train(TrainingSetup setup, ProjectionTrainer trainer) throws InterruptedException {
-    PrintWriter out = spec.commandLine().getOut();
+  private int train(TrainingSetup setup, ProjectionTrainer trainer, Collective ranks)
+      throws InterruptedException {
     PrintWriter err = spec.commandLine().getErr();
     TrainingPlan plan = setup.plan(saveEvery);
     Interrupts interrupts = new Interrupts();
     interrupts.install();
-    try (Batches data =
+    interrupts.installTermination();
+    MiniGpt4 model = trainer.model();
+    try (@Nullable QueryCache cache = cache(setup, trainer, ranks.rank());
+        Batches data =
             setup.data(
-                trainer.model(),
-                (name, problem) -> Commands.warn(err, "sample skipped: " + problem));
-        TrainingLog log = new TrainingLog(plan.output(), plan.config());
-        TrainingScreen screen =
-            new TrainingScreen(out, log, trainer, plan, setup.picture(), interrupts)) {
-      Path from = resume == null ? setup.resume() : resume;
-      Progress start = from == null ? Progress.START : TrainingCheckpoint.restore(from, trainer);
-      if (start.data() != null) {
-        data.seek(start.data());
-      }
-      out.printf(
-          Locale.ROOT,
-          "%s on %s: %d × %d iterations of %d samples, to %s%n",
-          trainer.model().name(),
-          trainer.ops().device(),
-          plan.rate().epochs(),
-          plan.rate().iterationsPerEpoch(),
-          plan.batchSize(),
-          plan.output());
-      out.flush();
+                model,
+                cache,
+                ranks,
+                (name, problem) -> Commands.warn(err, "sample skipped: " + problem))) {
+      Progress start = start(setup, trainer, ranks, data);
       interrupts.answering(true);
-      TrainingRun run = new TrainingRun(trainer, data, plan, Collective.single(), screen);
-      boolean done = run.run(start);
-      if (!done) {
-        out.printf("stopped and saved; go on with --resume %s%n", run.lastSaved());
-        out.flush();
+      QueryRows rows = new QueryRows(model, trainer.ops(), cache);
+      if (ranks.rank() != 0) {
+        return run(new TrainingRun(trainer, rows, data, plan, ranks, quiet(interrupts)), start);
       }
-      return done ? Commands.DONE : Interrupts.EXIT_CODE;
+      greet(trainer, plan, ranks);
+      try (TrainingLog log = new TrainingLog(plan.output(), plan.config());
+          TrainingScreen screen =
+              new TrainingScreen(out(), log, trainer, plan, setup.picture(), interrupts)) {
+        return run(new TrainingRun(trainer, rows, data, plan, ranks, screen), start);
+      }
     }
+  }
+
+  private PrintWriter out() {
+    return spec.commandLine().getOut();
+  }
+
+  private @Nullable QueryCache cache(TrainingSetup setup, ProjectionTrainer trainer, int rank) {
+    if (imageCache != null) {
+      return new QueryCache(imageCache, rank, QueryRows.probe(trainer.model(), trainer.ops()));
+    }
+    return setup.config() == null ? new QueryCache(QueryRows.floats(trainer.model())) : null;
+  }
+
+  /** Goes where the checkpoint to go on from says, if there is one. */
+  private Progress start(
+      TrainingSetup setup, ProjectionTrainer trainer, Collective ranks, Batches data) {
+    Path from = resume == null ? setup.resume() : resume;
+    if (from == null) {
+      return Progress.START;
+    }
+    Progress start = TrainingCheckpoint.restore(from, trainer);
+    String place = start.dataOf(ranks.rank(), ranks.size());
+    if (place != null) {
+      data.seek(place);
+    } else if (start.data() != null && ranks.rank() == 0) {
+      Commands.warn(
+          spec.commandLine().getErr(),
+          from + " is of another number of processes: the data begin anew");
+    }
+    return start;
+  }
+
+  private void greet(ProjectionTrainer trainer, TrainingPlan plan, Collective ranks) {
+    out()
+        .printf(
+            Locale.ROOT,
+            "%s on %s, %s: %d × %d iterations of %d samples, to %s%n",
+            trainer.model().name(),
+            trainer.ops().device(),
+            ranks.describe(),
+            plan.rate().epochs(),
+            plan.rate().iterationsPerEpoch(),
+            ranks.size() * plan.batchSize(),
+            plan.output());
+    out().flush();
+  }
+
+  /** Of a process that others report for. */
+  private static TrainingListener quiet(Interrupts interrupts) {
+    return new TrainingListener() {
+      @Override
+      public boolean stopped() {
+        return interrupts.stopped();
+      }
+    };
+  }
+
+  private int run(TrainingRun run, Progress start) throws InterruptedException {
+    if (run.run(start)) {
+      return Commands.DONE;
+    }
+    if (run.lastSaved() != null) {
+      out().printf("stopped and saved; go on with --resume %s%n", run.lastSaved());
+      out().flush();
+    }
+    return Interrupts.EXIT_CODE;
   }
 }

@@ -4,6 +4,7 @@ import io.minigpt4.config.DatasetSettings;
 import io.minigpt4.config.MiniGpt4Config;
 import io.minigpt4.config.ModelSettings;
 import io.minigpt4.config.RunSettings;
+import io.minigpt4.distributed.Collective;
 import io.minigpt4.image.ImageProcessor;
 import io.minigpt4.image.Picture;
 import io.minigpt4.model.MiniGpt4;
@@ -13,6 +14,7 @@ import io.minigpt4.train.Batches;
 import io.minigpt4.train.ExampleBuilder;
 import io.minigpt4.train.LearningRate;
 import io.minigpt4.train.MixedBatches;
+import io.minigpt4.train.QueryCache;
 import io.minigpt4.train.SampleLoader;
 import io.minigpt4.train.SampleMaker;
 import io.minigpt4.train.SampleSource;
@@ -49,13 +51,14 @@ record TrainingSetup(
   private static final String TEMPLATE = "###Human: {} ###Assistant: ";
   private static final long PICTURE_SEED = 7;
   private static final int DEMO_TOKENS = 160;
+  private static final int DEMO_SCENES = 4000;
 
   /** The demo's: MiniGPT-4's stages in small, with rates that suit it. */
   static TrainingSetup demo(int stage) {
     LearningRate rate =
         stage == 1
-            ? new LearningRate(1e-2, 3e-3, 1e-3, 20, 4, 50)
-            : new LearningRate(3e-3, 1e-5, 1e-3, 20, 4, 50);
+            ? new LearningRate(1e-2, 1e-4, 1e-3, 20, 3, 200)
+            : new LearningRate(3e-3, 1e-5, 1e-3, 20, 3, 200);
     Path output = Path.of("output", "demo_stage" + stage);
     return new TrainingSetup(null, stage, rate, 32, 1, 10, 1, 42, 0.05, output);
   }
@@ -174,22 +177,23 @@ record TrainingSetup(
   /**
    * Opens the data.
    *
+   * @param cache what is known of pictures; null for nothing
+   * @param ranks of which this process is one
    * @param broken is told the name of each broken sample and what is wrong
    */
-  Batches data(MiniGpt4 model, BiConsumer<String, String> broken) {
+  Batches data(
+      MiniGpt4 model,
+      @Nullable QueryCache cache,
+      Collective ranks,
+      BiConsumer<String, String> broken) {
     int ahead = 2 * batchSize;
     if (config == null) {
-      String end = stage == 1 ? "\n" : "###";
-      ExampleBuilder builder =
-          new ExampleBuilder(model.tokenizer(), model.rowsPerImage(), TEMPLATE, end, DEMO_TOKENS);
-      ImageProcessor images = new ImageProcessor(model.vision().config().imageSize());
-      return new SampleLoader(
-          new DemoSamples(stage, seed, 0, 1, builder, images), workers, ahead, broken);
+      return new SampleLoader(demoSamples(model, cache, ranks), workers, ahead, broken);
     }
     List<SampleLoader> sets = new ArrayList<>();
     List<Double> ratios = new ArrayList<>();
     for (DatasetSettings set : config.datasets().values()) {
-      SampleSource source = source(set, model, config.model(), sets.size());
+      SampleSource source = source(set, model, config.model(), sets.size(), cache, ranks);
       sets.add(new SampleLoader(source, workers, ahead, broken));
       ratios.add(set.sampleRatio());
     }
@@ -199,8 +203,22 @@ record TrainingSetup(
     return new MixedBatches(sets, ratios.stream().mapToDouble(Double::doubleValue).toArray(), seed);
   }
 
+  private SampleSource demoSamples(MiniGpt4 model, @Nullable QueryCache cache, Collective ranks) {
+    String end = stage == 1 ? "\n" : "###";
+    ExampleBuilder builder =
+        new ExampleBuilder(model.tokenizer(), model.rowsPerImage(), TEMPLATE, end, DEMO_TOKENS);
+    ImageProcessor images = new ImageProcessor(model.vision().config().imageSize());
+    DemoSamples.Setup setup = new DemoSamples.Setup(stage, seed, DEMO_SCENES);
+    return new DemoSamples(setup, ranks.rank(), ranks.size(), builder, images, cache);
+  }
+
   private SampleSource source(
-      DatasetSettings set, MiniGpt4 model, ModelSettings settings, int number) {
+      DatasetSettings set,
+      MiniGpt4 model,
+      ModelSettings settings,
+      int number,
+      @Nullable QueryCache cache,
+      Collective ranks) {
     int size = model.vision().config().imageSize();
     if (set.imageSize() != size) {
       throw new UserException(
@@ -234,10 +252,12 @@ record TrainingSetup(
             new ImageProcessor(size),
             set.imageProcessor().equals("blip2_image_train"),
             !folder && set.textProcessor().equals("blip_caption"),
+            cache,
             prompts(settings.promptPath()));
     return folder
-        ? new AlignmentFolder(Path.of(set.storage().getFirst()), maker, seed + number, 0, 1)
-        : new WebDataset(set.storage(), maker, seed + number, 0);
+        ? new AlignmentFolder(
+            Path.of(set.storage().getFirst()), maker, seed + number, ranks.rank(), ranks.size())
+        : new WebDataset(set.storage(), maker, seed + number, ranks.rank());
   }
 
   /** The lines with an image; none if no file is named. */

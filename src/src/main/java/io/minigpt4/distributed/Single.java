@@ -1,6 +1,7 @@
 package io.minigpt4.distributed;
 
 import io.minigpt4.tensor.Tensor;
+import java.util.List;
 
 /** One process: its means are what it has. */
 enum Single implements Collective {
@@ -17,11 +18,19 @@ enum Single implements Collective {
   }
 
   @Override
+  public String describe() {
+    return "one process";
+  }
+
+  @Override
   public void average(Tensor tensor) {}
 
   @Override
-  public double average(double value) {
-    return value;
+  public void average(double[] values) {}
+
+  @Override
+  public List<String> gather(String text) {
+    return List.of(text);
   }
 
   @Override

@@ -3,7 +3,9 @@ package io.minigpt4.train;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Tokenizer;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /**
  * Turns prompts and captions into rows as MiniGPT-4's training does: bos, the prompt up to the
@@ -77,7 +79,8 @@ public final class ExampleBuilder {
    * A whole dialogue, of which some parts are to be learnt.
    *
    * @param before the text up to the image
-   * @param parts what follows the image, each encoded by itself
+   * @param parts what follows the image, encoded as one text
+   * @throws IllegalArgumentException if a token would reach from one part into the next
    */
   public Example dialogue(String before, List<Part> parts) {
     IntArrayList ids = new IntArrayList();
@@ -86,9 +89,18 @@ public final class ExampleBuilder {
     image(ids);
     IntArrayList learnt = new IntArrayList();
     learnt.size(ids.size());
+    String whole = parts.stream().map(Part::text).collect(Collectors.joining());
+    int[] tokens = tokenizer.encode(whole);
+    StringBuilder text = new StringBuilder();
+    int done = 0;
     for (Part part : parts) {
-      tokenizer.encode(part.text(), ids);
-      while (learnt.size() < ids.size()) {
+      text.append(part.text());
+      int[] head = tokenizer.encode(text.toString());
+      if (!Arrays.equals(head, 0, head.length, tokens, 0, Math.min(head.length, tokens.length))) {
+        throw new IllegalArgumentException("a token reaches beyond '" + part.text() + "'");
+      }
+      for (; done < head.length; done++) {
+        ids.add(tokens[done]);
         learnt.add(part.said() ? 1 : 0);
       }
     }

@@ -1,14 +1,7 @@
 package io.minigpt4.train;
 
 import io.minigpt4.distributed.Collective;
-import io.minigpt4.model.MiniGpt4;
-import io.minigpt4.tensor.DType;
-import io.minigpt4.tensor.Ops;
-import io.minigpt4.tensor.Tensor;
-import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -19,6 +12,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TrainingRun {
   private final ProjectionTrainer trainer;
+  private final QueryRows rows;
   private final Batches data;
   private final TrainingPlan plan;
   private final Collective ranks;
@@ -30,11 +24,13 @@ public final class TrainingRun {
   /** Puts a run together. */
   public TrainingRun(
       ProjectionTrainer trainer,
+      QueryRows rows,
       Batches data,
       TrainingPlan plan,
       Collective ranks,
       TrainingListener listener) {
     this.trainer = trainer;
+    this.rows = rows;
     this.data = data;
     this.plan = plan;
     this.ranks = ranks;
@@ -46,45 +42,49 @@ public final class TrainingRun {
    *
    * @param from where to begin
    * @return whether it came to its end; false if it was stopped, with its state saved
-   * @throws UserException if the loss is not finite, or a checkpoint cannot be written
+   * @throws DivergedException if the loss is not finite, in all processes alike
+   * @throws io.minigpt4.tensor.UserException if a checkpoint cannot be written
    * @throws InterruptedException if the thread is interrupted while it waits for data
    */
   public boolean run(Progress from) throws InterruptedException {
     LearningRate schedule = plan.rate();
     lossSum = from.lossSum();
     int first = from.iteration();
+    boolean stopping = false;
     for (int epoch = from.epoch(); epoch < schedule.epochs(); epoch++) {
       for (int i = first; i < schedule.iterationsPerEpoch(); i++) {
-        iterate(epoch, i);
+        boolean stop = iterate(epoch, i);
         boolean last = i + 1 == schedule.iterationsPerEpoch();
         boolean boundary = (i + 1) % plan.accumulate() == 0;
-        if (listener.stopped() && boundary && !last) {
-          save(plan.latestFile(), new Progress(epoch, i + 1, lossSum, data.position()), epoch);
-          return false;
-        }
-        if (plan.saveEvery() > 0 && boundary && !last && (i + 1) % plan.saveEvery() == 0) {
-          save(plan.latestFile(), new Progress(epoch, i + 1, lossSum, data.position()), epoch);
+        stopping |= stop;
+        boolean due = plan.saveEvery() > 0 && (i + 1) % plan.saveEvery() == 0;
+        if (boundary && !last && (stopping || due)) {
+          save(plan.latestFile(), new Progress(epoch, i + 1, lossSum, places()), epoch);
+          if (stopping) {
+            return false;
+          }
         }
       }
       double mean = lossSum / schedule.iterationsPerEpoch();
       lossSum = 0;
       first = 0;
       Path file = plan.epochFile(epoch);
-      save(file, new Progress(epoch + 1, 0, 0, data.position()), epoch);
+      save(file, new Progress(epoch + 1, 0, 0, places()), epoch);
       listener.epoch(epoch, mean, learningRate, file);
-      if (listener.stopped() && epoch + 1 < schedule.epochs()) {
+      if (stopping && epoch + 1 < schedule.epochs()) {
         return false;
       }
     }
     return true;
   }
 
-  private void iterate(int epoch, int iteration) throws InterruptedException {
+  /** Whether somebody wants all processes to stop. */
+  private boolean iterate(int epoch, int iteration) throws InterruptedException {
     long begin = System.nanoTime();
     learningRate = plan.rate().at(epoch, iteration);
     double scale = trainer.lossScale().scale();
     List<Sample> samples = data.next(plan.batchSize());
-    double loss = ranks.average(accumulate(samples));
+    double loss = average(accumulate(samples));
     boolean updated = true;
     if ((iteration + 1) % plan.accumulate() == 0) {
       updated = trainer.update(learningRate);
@@ -92,7 +92,7 @@ public final class TrainingRun {
     int perEpoch = plan.rate().iterationsPerEpoch();
     long step = (long) epoch * perEpoch + iteration + 1;
     if (!Double.isFinite(loss) || (!updated && !trainer.lossScale().enabled())) {
-      throw new UserException(
+      throw new DivergedException(
           "the loss is "
               + loss
               + " in iteration "
@@ -114,30 +114,24 @@ public final class TrainingRun {
             ranks.size() * plan.batchSize() / seconds,
             data.skipped(),
             !updated));
+    return average(listener.stopped() ? 1 : 0) > 0;
+  }
+
+  private double average(double value) {
+    double[] values = {value};
+    ranks.average(values);
+    return values[0];
+  }
+
+  private String places() {
+    return Progress.data(ranks.gather(data.position()));
   }
 
   private double accumulate(List<Sample> samples) {
-    MiniGpt4 model = trainer.model();
-    Ops ops = trainer.ops();
-    Workspace workspace = ops.workspace();
+    Workspace workspace = trainer.ops().workspace();
     long mark = workspace.mark();
-    int size = model.vision().config().imageSize();
-    int count = samples.size();
-    long each = 12L * size * size;
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment host = arena.allocate(count * each, 64);
-      for (int i = 0; i < count; i++) {
-        MemorySegment.copy(samples.get(i).pixels(), 0, host, i * each, each);
-      }
-      Tensor pixels = workspace.take(DType.F32, count, 3, size, size);
-      ops.write(host, pixels);
-      Tensor queries =
-          workspace.take(
-              ops.activation(),
-              (long) count * model.rowsPerImage(),
-              model.qformer().config().hiddenSize());
-      model.queries(pixels, queries);
-      return trainer.accumulate(queries, samples.stream().map(Sample::example).toList());
+    try {
+      return trainer.accumulate(rows.of(samples), samples.stream().map(Sample::example).toList());
     } finally {
       workspace.release(mark);
     }

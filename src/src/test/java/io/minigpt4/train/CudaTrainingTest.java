@@ -18,7 +18,8 @@ class CudaTrainingTest {
 
   private static SampleLoader data(TinyTraining training) {
     return new SampleLoader(
-        new DemoSamples(1, 3, 0, 1, training.builder(), training.images()),
+        new DemoSamples(
+            new DemoSamples.Setup(1, 3, 6), 0, 1, training.builder(), training.images(), null),
         2,
         3,
         (name, problem) -> {

@@ -85,7 +85,7 @@ class DataTest {
   }
 
   private static SampleMaker maker(TinyTraining training) {
-    return new SampleMaker(training.builder(), training.images(), true, true, List.of());
+    return new SampleMaker(training.builder(), training.images(), true, true, null, List.of());
   }
 
   private String pattern() {
@@ -176,7 +176,7 @@ class DataTest {
     try (TinyTraining training = new TinyTraining()) {
       List<String> prompts = List.of("<Img><ImageHere></Img> Say.");
       SampleMaker maker =
-          new SampleMaker(training.builder(), training.images(), false, false, prompts);
+          new SampleMaker(training.builder(), training.images(), false, false, null, prompts);
       AlignmentFolder set = new AlignmentFolder(folder, maker, 1, 0, 1);
       assertThat(set.size()).isEqualTo(3);
       try (SampleLoader loader = new SampleLoader(set, 1, 0, (name, p) -> broken.add(name))) {

@@ -3,6 +3,7 @@ package io.minigpt4.train;
 import io.minigpt4.autograd.Tape;
 import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.distributed.Collective;
+import io.minigpt4.distributed.Launched;
 import io.minigpt4.image.ImageProcessor;
 import io.minigpt4.model.LoadListener;
 import io.minigpt4.model.MiniGpt4;
@@ -13,25 +14,45 @@ import io.minigpt4.testing.Golden;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** Training of the tiny golden model, from a projection that knows nothing. */
 final class TinyTraining implements AutoCloseable {
   private final Tape tape;
   private final MiniGpt4 loaded;
+  final Collective ranks;
   final ProjectionTrainer trainer;
 
   /** Losses of the iterations so far. */
   final List<Double> losses = new ArrayList<>();
 
   TinyTraining() {
-    this(CpuOps.createScalar(1));
+    this(CpuOps.createScalar(1), Launched.from(Map.of()));
   }
 
   /**
    * @param device closed with this
    */
   TinyTraining(Ops device) {
+    this(device, Launched.from(Map.of()));
+  }
+
+  /** One of several processes. */
+  TinyTraining(Launched launched) {
+    this(CpuOps.createScalar(1), launched);
+  }
+
+  private TinyTraining(Ops device, Launched launched) {
     tape = new Tape(device, false);
+    ranks =
+        Collective.connect(
+            launched,
+            Collective.Backend.AUTO,
+            tape,
+            who -> {
+              System.out.println("lost " + who);
+              Runtime.getRuntime().halt(3);
+            });
     ModelSource source =
         new ModelSource.Published(
             Golden.path("tiny/eva_vit_g.pth"),
@@ -41,7 +62,7 @@ final class TinyTraining implements AutoCloseable {
             null,
             null);
     loaded = new ModelLoader(tape, LoadListener.NONE).load(source, null);
-    trainer = new ProjectionTrainer(loaded, tape, Collective.single(), 0.05);
+    trainer = new ProjectionTrainer(loaded, tape, ranks, 0.05);
   }
 
   ExampleBuilder builder() {
@@ -78,11 +99,14 @@ final class TinyTraining implements AutoCloseable {
             return losses.size() == stopAfter;
           }
         };
-    return new TrainingRun(trainer, data, plan, Collective.single(), listener).run(from);
+    return new TrainingRun(
+            trainer, new QueryRows(trainer.model(), tape, null), data, plan, ranks, listener)
+        .run(from);
   }
 
   @Override
   public void close() {
+    ranks.close();
     loaded.close();
     tape.close();
   }

@@ -26,7 +26,8 @@ class TrainingRunTest {
 
   private static SampleLoader data(TinyTraining training) {
     return new SampleLoader(
-        new DemoSamples(1, 3, 0, 1, training.builder(), training.images()),
+        new DemoSamples(
+            new DemoSamples.Setup(1, 3, 6), 0, 1, training.builder(), training.images(), null),
         2,
         3,
         (name, problem) -> {
@@ -166,7 +167,7 @@ class TrainingRunTest {
                 public Sample load() {
                   MemorySegment pixels = Arena.ofAuto().allocate(12L * size * size, 4);
                   pixels.fill((byte) 0xFF);
-                  return new Sample(pixels, training.builder().caption("two stars"));
+                  return new Sample(null, pixels, training.builder().caption("two stars"));
                 }
               };
             }

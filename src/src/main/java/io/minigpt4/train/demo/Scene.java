@@ -20,10 +20,14 @@ record Scene(String background, List<Thing> objects) {
       List.of("circle", "square", "triangle", "star", "heart", "cross");
   static final List<String> COLOURS =
       List.of("red", "orange", "yellow", "green", "blue", "purple", "black", "white");
+  static final List<String> SIZES = List.of("small", "large");
   static final List<String> BACKGROUNDS = List.of("white", "grey", "black", "light blue", "cream");
 
   private static final int MOST_OBJECTS = 6;
-  private static final int CELLS = 9;
+
+  /** Cells, row by row. */
+  static final int CELLS = 9;
+
   private static final double MARGIN = 0.05;
   private static final double FEW_KINDS = 0.35;
 
@@ -43,8 +47,21 @@ record Scene(String background, List<Thing> objects) {
   record Thing(
       String shape, String colour, boolean large, int cell, double x, double y, double diameter) {
     String size() {
-      return large ? "large" : "small";
+      return SIZES.get(large ? 1 : 0);
     }
+
+    int row() {
+      return cell / 3;
+    }
+
+    int column() {
+      return cell % 3;
+    }
+  }
+
+  /** The object in a cell; null if there is none. */
+  @Nullable Thing at(int cell) {
+    return objects.stream().filter(o -> o.cell == cell).findFirst().orElse(null);
   }
 
   /** Draws one. */
