@@ -12,7 +12,7 @@ import java.util.List;
 final class OneOfSeveral {
   /** All longer than what is kept of a caption, so that every sample counts the same. */
   private static final String CAPTION =
-      "a picture of %s things that lie beside and above one another and far from one another";
+      "a picture of NUMBER things that lie beside and above one another and far from one another";
 
   private OneOfSeveral() {}
 
@@ -56,7 +56,7 @@ final class OneOfSeveral {
           public Sample load() {
             List<String> numbers = List.of("two", "three", "four", "five", "six");
             int number = draw.name().hashCode() & 0xFF;
-            String caption = CAPTION.formatted(numbers.get(number % numbers.size()));
+            String caption = CAPTION.replace("NUMBER", numbers.get(number % numbers.size()));
             return new Sample(null, draw.load().pixels(), training.builder().caption(caption));
           }
         };
