@@ -134,7 +134,7 @@ final class KernelsBench implements Callable<Integer> {
   /** Decoding: many matrices one after the other, so that no cache holds them. */
   private void streams(Ops ops) {
     for (DType type : types) {
-      for (int m : new int[] {1, 4}) {
+      for (int m : new int[] {1, 4, 16}) {
         for (int k : new int[] {512, 2048, 5504}) {
           String name = "linear %s %d × 2048 × %d, cold".formatted(type, m, k);
           if (name.contains(only)) {
@@ -153,7 +153,7 @@ final class KernelsBench implements Callable<Integer> {
                 true,
                 () -> {
                   for (Tensor part : parts) {
-                    ops.linear(x, part, null, out);
+                    ops.linearPerRow(x, part, null, out);
                   }
                 });
           }

@@ -17,6 +17,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       KernelsBench.class,
       LlmBench.class,
+      BatchBench.class,
       VisionBench.class,
       TrainBench.class,
       ParityCommand.class,

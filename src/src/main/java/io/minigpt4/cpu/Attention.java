@@ -12,15 +12,14 @@ import org.jspecify.annotations.Nullable;
  * along the lanes, so that the same tile kernel as in {@link Linear} computes scores and weighted
  * values, and the softmax needs no horizontal steps.
  *
- * <p>Sequences with only a few new rows (decoding) go row by row instead, where all query heads of
- * one key head share the pass over its keys.
+ * <p>Sequences with one new row (decoding) go another way, where all query heads of one key head
+ * share the pass over its keys. As blocks of keys begin at the same positions always, and what is
+ * hidden from a row adds zeros, either way a row's result is the same to the last bit whatever the
+ * rows beside it.
  */
 final class Attention implements Team.Task {
   /** Keys per step; equals the page size, so that a block never spans two pages. */
   private static final int BLOCK = KvCache.Pool.PAGE;
-
-  /** Sequences with fewer new rows than this go row by row. */
-  private static final int PANEL_ROWS = 4;
 
   /** Multiplications below which waking other threads costs more than it brings. */
   private static final long SERIAL_WORK = 1 << 16;
@@ -130,7 +129,7 @@ final class Attention implements Team.Task {
   }
 
   private boolean byRows(int sequence) {
-    return batch != null && rowsOf(sequence) < PANEL_ROWS;
+    return batch != null && rowsOf(sequence) == 1;
   }
 
   /** Shares the work out: one head, or a few panels of one where heads are scarce. */
@@ -151,9 +150,7 @@ final class Attention implements Team.Task {
     for (int i = 0; i < sequences; i++) {
       panels.divide(rowsOf(i), kernels.lanes(), kernels.maxVectors());
       int each =
-          byRows(i)
-              ? rowsOf(i) * kvHeads
-              : heads * ((panels.count() + panelsPerItem - 1) / panelsPerItem);
+          byRows(i) ? kvHeads : heads * ((panels.count() + panelsPerItem - 1) / panelsPerItem);
       firstItem[i + 1] = firstItem[i] + each;
     }
     int count = firstItem[sequences];
@@ -175,16 +172,16 @@ final class Attention implements Team.Task {
     int within = item - firstItem[sequence];
     Batch rows = batch;
     if (rows != null && byRows(sequence)) {
-      attendRow(rows, sequence, within / kvHeads, within % kvHeads, worker);
+      attendRow(rows, sequence, within, worker);
     } else {
       attendPanels(sequence, within % heads, within / heads, worker);
     }
   }
 
-  /** One row, all query heads of one key head. */
-  private void attendRow(Batch rows, int sequence, int row, int kvHead, int worker) {
+  /** A sequence's only row, all query heads of one key head. */
+  private void attendRow(Batch rows, int sequence, int kvHead, int worker) {
     KvCache cache = rows.cache(sequence);
-    int length = cache.length() + row + 1;
+    int length = cache.length() + 1;
     int group = heads / kvHeads;
     int padded = (length + 15) / 16 * 16;
     int dims = group * headDim;
@@ -193,7 +190,7 @@ final class Attention implements Team.Task {
     int queryAt = Buffer.START;
     int resultAt = queryAt + dims;
     int scoresAt = resultAt + dims;
-    long matrixRow = (long) rows.start(sequence) + row;
+    long matrixRow = rows.start(sequence);
     long firstHead = q + 4 * (matrixRow * qStride + (long) kvHead * dims);
     kernels.toFloats(DType.F32, firstHead, buffer, queryAt, dims);
     kernels.scale(buffer, queryAt, dims, scale);

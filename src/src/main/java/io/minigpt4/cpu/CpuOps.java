@@ -196,12 +196,27 @@ public final class CpuOps implements Ops {
     multiply(x, weight, bias, out, true);
   }
 
-  private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
+  @Override
+  public void linearPerRow(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
+    setWeights(x, weight, bias, out);
+    linear.runPerRow(
+        Checks.address(x),
+        x.rowStride(),
+        Math.toIntExact(x.rows()),
+        Checks.address(out),
+        out.rowStride());
+  }
+
+  private void setWeights(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
     arguments.linear(x, weight, bias, out);
     int n = Math.toIntExact(weight.rows());
     int k = Math.toIntExact(weight.width());
     long biasAddress = bias == null ? 0 : floats(bias, 0);
     linear.weights(weight, n, k, biasAddress);
+  }
+
+  private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
+    setWeights(x, weight, bias, out);
     linear.run(
         Checks.address(x),
         x.rowStride(),

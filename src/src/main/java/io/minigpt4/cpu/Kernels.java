@@ -19,7 +19,7 @@ interface Kernels {
   int TILE_ROWS = 4;
 
   /** The most left-hand rows of {@link #dots}. */
-  int DOT_ROWS = 8;
+  int DOT_ROWS = 64;
 
   /** A short name for people, e.g. {@code AVX-512}. */
   String name();
@@ -91,7 +91,7 @@ interface Kernels {
   void arrange(DType type, long x, long xStride, int m, int k, float[] to);
 
   /** Floats of scratch that {@link #dots} needs. */
-  int dotScratch(int k);
+  int dotScratch();
 
   /** scores[at + j] = Σ_c x[xAt + c] · rows[j·width + c] for j &lt; n, c &lt; width. */
   void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at);

@@ -5,18 +5,19 @@ import io.minigpt4.tensor.Tensor;
 import java.util.Arrays;
 
 /**
- * out = x · wᵀ + bias for any number of rows of x.
+ * out = x · wᵀ + bias for any number of rows of x, in one of two ways. In either, a row's result is
+ * the same to the last bit whatever the number of rows; between the two it is not.
  *
- * <p>Few rows: every weight is used a few times, so the weights' way from memory decides; {@link
- * Kernels#dots} streams them once, shared out by rows of w.
+ * <p>For rows that come one a sequence, every weight is used a few times, so the weights' way from
+ * memory decides; {@link Kernels#dots} streams them once, shared out by rows of w.
  *
- * <p>Many rows: the blocked product of Goto and van de Geijn (2008) turned on its side. All of x is
- * packed once into panels. A thread takes up to {@link #COLUMNS} rows of w (columns of out) at a
- * time and converts a block of them, {@link #DEPTH} deep, into float32 in its second-level cache;
- * the tile kernel then runs over slices of {@link #SLICE}, so that the slice of the panel stays in
- * the first level. The slice itself comes from the third level as a rule, and takes as long as some
- * twenty rows of w: the more rows meet it, the less that counts. Sums stay transposed until the
- * end, when bias and GELU are applied to whole rows of them.
+ * <p>For rows that come together, the blocked product of Goto and van de Geijn (2008) turned on its
+ * side. All of x is packed once into panels. A thread takes up to {@link #COLUMNS} rows of w
+ * (columns of out) at a time and converts a block of them, {@link #DEPTH} deep, into float32 in its
+ * second-level cache; the tile kernel then runs over slices of {@link #SLICE}, so that the slice of
+ * the panel stays in the first level. The slice itself comes from the third level as a rule, and
+ * takes as long as some twenty rows of w: the more rows meet it, the less that counts. Sums stay
+ * transposed until the end, when bias and GELU are applied to whole rows of them.
  *
  * <p>The product of backward passes, out = x · w with w as it lies, takes the second way for any
  * number of rows; only the conversion of a block of w differs, which is transposed on the way.
@@ -31,7 +32,7 @@ final class Linear implements Team.Task, AutoCloseable {
   /** Rows of w that are converted at a time on their way to being transposed. */
   private static final int TRANSPOSED_ROWS = 64;
 
-  /** Weights in bytes that a thread takes at a time when x has few rows. */
+  /** Weights in bytes that a thread takes at a time where they are streamed. */
   private static final int STREAM_BYTES = 1 << 17;
 
   /** Multiplications below which waking other threads costs more than it brings. */
@@ -59,6 +60,7 @@ final class Linear implements Team.Task, AutoCloseable {
   private boolean accumulate;
   private long bias;
   private boolean gelu;
+  private boolean dots;
   private long out;
   private long outStride;
   private int chunk;
@@ -111,34 +113,42 @@ final class Linear implements Team.Task, AutoCloseable {
     return type.isQuantised() ? quantised.rowBytes() : (long) k * type.bytes();
   }
 
-  /** Multiplies. {@link #weights} first. */
+  /** Multiplies rows that come together. {@link #weights} first. */
   void run(long xAddress, long xRows, int rows, boolean withGelu, long outAddress, long outRows) {
+    gelu = withGelu;
+    dots = false;
+    multiply(xAddress, xRows, rows, outAddress, outRows);
+  }
+
+  /** Multiplies rows that come one a sequence. {@link #weights} first. */
+  void runPerRow(long xAddress, long xRows, int rows, long outAddress, long outRows) {
+    gelu = false;
+    dots = true;
+    multiply(xAddress, xRows, rows, outAddress, outRows);
+  }
+
+  private void multiply(long xAddress, long xRows, int rows, long outAddress, long outRows) {
     if (rows == 0 || n == 0) {
       return;
     }
-    gelu = withGelu;
     xStride = xRows;
     outStride = outRows;
-    int limit = isFew(rows) ? Kernels.DOT_ROWS : BLOCK_ROWS;
+    int limit = dots ? Kernels.DOT_ROWS : BLOCK_ROWS;
     int parts = (rows + limit - 1) / limit;
     for (int part = 0; part < parts; part++) {
       int first = (int) ((long) rows * part / parts);
       x = xAddress + 4L * first * xStride;
       m = (int) ((long) rows * (part + 1) / parts) - first;
       out = outAddress + 4L * first * outStride;
-      if (isFew(m)) {
-        runFewRows();
+      if (dots) {
+        runDots();
       } else {
         runPanels();
       }
     }
   }
 
-  private boolean isFew(int rows) {
-    return rows <= Kernels.DOT_ROWS && !transposed;
-  }
-
-  private void runFewRows() {
+  private void runDots() {
     if (type.isQuantised()) {
       packedX = packed.floats(kernels.quantised().arranged(quantised, m));
       kernels.quantised().arrange(quantised, x, xStride, m, packedX);
@@ -176,15 +186,15 @@ final class Linear implements Team.Task, AutoCloseable {
   public void run(int item, int worker) {
     int from = item * chunk;
     int to = Math.min(n, from + chunk);
-    if (isFew(m)) {
-      multiplyFewRows(from, to, worker);
+    if (dots) {
+      multiplyDots(from, to, worker);
     } else {
       multiplyPanels(from, to, worker);
     }
   }
 
-  private void multiplyFewRows(int from, int to, int worker) {
-    float[] scratch = blocks[worker].floats(kernels.dotScratch(k));
+  private void multiplyDots(int from, int to, int worker) {
+    float[] scratch = blocks[worker].floats(kernels.dotScratch());
     long first = out + 4L * from;
     if (type.isQuantised()) {
       kernels.quantised().dots(quantised, packedX, m, from, to - from, first, outStride, scratch);
@@ -192,15 +202,9 @@ final class Linear implements Team.Task, AutoCloseable {
       long rows = w + from * rowBytes();
       kernels.dots(type, packedX, m, rows, k, to - from, k, first, outStride, scratch);
     }
-    if (bias == 0) {
-      return;
-    }
-    for (int i = 0; i < m; i++) {
-      long row = out + 4 * (i * outStride + from);
-      if (gelu) {
-        kernels.addGelu(row, bias + 4L * from, to - from);
-      } else {
-        kernels.add(row, bias + 4L * from, to - from);
+    if (bias != 0) {
+      for (int i = 0; i < m; i++) {
+        kernels.add(out + 4 * (i * outStride + from), bias + 4L * from, to - from);
       }
     }
   }

@@ -158,7 +158,7 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public int dotScratch(int k) {
+  public int dotScratch() {
     return 0;
   }
 

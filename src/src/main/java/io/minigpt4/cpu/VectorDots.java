@@ -26,11 +26,6 @@ final class VectorDots {
   private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
 
   /**
-   * Elements of each of four rows that are converted at a time, to stay in the first-level cache.
-   */
-  private static final int CHUNK = 1024;
-
-  /**
    * What x is multiplied by beside float16 weights, which come as {@link VectorHalf#SCALE} times
    * their value. Half of the exponent here and half at the end: so neither do small elements of x
    * become subnormal, nor are sums too large below 2<sup>72</sup>.
@@ -38,10 +33,6 @@ final class VectorDots {
   private static final float HALF_SCALE = 0x1p-56f;
 
   private VectorDots() {}
-
-  static int scratch(int k) {
-    return 4 * Math.min(k, CHUNK) + 4;
-  }
 
   static void dots(
       DType type,
@@ -56,11 +47,7 @@ final class VectorDots {
       float[] scratch) {
     long rowBytes = wStride * type.bytes();
     if (m > 1) {
-      for (int j = 0; j < n; j += 4) {
-        int rows = Math.min(4, n - j);
-        long first = w + j * rowBytes;
-        dotConverted(type, x, m, first, rowBytes, rows, k, out + 4L * j, outStride, scratch);
-      }
+      VectorDotTiles.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
     } else if (type == DType.F16) {
       for (int j = 0; j < n; j++) {
         Memory.setFloat(out + 4L * j, dotHalf(x, w + j * rowBytes, k));
@@ -191,42 +178,12 @@ final class VectorDots {
     return sum * (1 / (HALF_SCALE * VectorHalf.SCALE)) + rest * (1 / HALF_SCALE);
   }
 
-  private static float half(long address) {
+  static float half(long address) {
     return Float.float16ToFloat(Memory.getShort(address));
   }
 
-  private static float brain(long address) {
+  static float brain(long address) {
     return Float.intBitsToFloat(Memory.getShort(address) << 16);
-  }
-
-  /** Up to four rows against m rows of x: the weights are converted once, chunk by chunk. */
-  private static void dotConverted(
-      DType type,
-      float[] x,
-      int m,
-      long w,
-      long rowBytes,
-      int rows,
-      int k,
-      long out,
-      long outStride,
-      float[] scratch) {
-    for (int from = 0; from < k; from += CHUNK) {
-      int length = Math.min(CHUNK, k - from);
-      for (int r = 0; r < 4; r++) {
-        // Of fewer than four rows the last stands in for the missing ones.
-        long row = w + Math.min(r, rows - 1) * rowBytes;
-        toFloats(type, row + (long) from * type.bytes(), scratch, 4 + r * length, length);
-      }
-      for (int i = 0; i < m; i++) {
-        dotArrays(x, i * k + from, scratch, 4, length, length, scratch);
-        long to = out + 4L * i * outStride;
-        for (int r = 0; r < rows; r++) {
-          float before = from == 0 ? 0 : Memory.getFloat(to + 4L * r);
-          Memory.setFloat(to + 4L * r, before + scratch[r]);
-        }
-      }
-    }
   }
 
   /** results[r] = Σ_c x[xAt + c] · w[wAt + r · wStride + c] for r &lt; 4, c &lt; k. */
@@ -259,24 +216,23 @@ final class VectorDots {
   }
 
   /**
-   * For one row and half-width weights even elements, then odd ones, then the last of an odd
-   * number; beside float16 all times {@link #HALF_SCALE}.
+   * For half-width weights even elements, then odd ones, then the last of an odd number; beside
+   * float16 all times {@link #HALF_SCALE}.
    */
   static void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
-    for (int i = 0; i < m; i++) {
-      long row = x + 4L * i * xStride;
-      if (type != DType.F32 && m == 1) {
-        int half = k / 2;
-        float scale = type == DType.F16 ? HALF_SCALE : 1;
-        for (int c = 0; c < half; c++) {
-          to[c] = scale * Memory.getFloat(row + 8L * c);
-          to[half + c] = scale * Memory.getFloat(row + 8L * c + 4);
-        }
-        if (k % 2 != 0) {
-          to[k - 1] = scale * Memory.getFloat(row + 4L * (k - 1));
-        }
-      } else {
-        toFloats(DType.F32, row, to, i * k, k);
+    if (m > 1) {
+      VectorDotTiles.arrange(type, x, xStride, m, k, to);
+    } else if (type == DType.F32) {
+      toFloats(DType.F32, x, to, 0, k);
+    } else {
+      int half = k / 2;
+      float scale = type == DType.F16 ? HALF_SCALE : 1;
+      for (int c = 0; c < half; c++) {
+        to[c] = scale * Memory.getFloat(x + 8L * c);
+        to[half + c] = scale * Memory.getFloat(x + 8L * c + 4);
+      }
+      if (k % 2 != 0) {
+        to[k - 1] = scale * Memory.getFloat(x + 4L * (k - 1));
       }
     }
   }

@@ -100,8 +100,8 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public int dotScratch(int k) {
-    return VectorDots.scratch(k);
+  public int dotScratch() {
+    return VectorDotTiles.scratch();
   }
 
   @Override

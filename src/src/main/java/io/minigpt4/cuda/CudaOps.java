@@ -239,6 +239,11 @@ public final class CudaOps implements Ops {
   }
 
   @Override
+  public void linearsPerRow(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    linears(x, weights, outs);
+  }
+
+  @Override
   public void linears(Tensor x, List<Tensor> weights, List<Tensor> outs) {
     for (int i = 0; i < weights.size(); i++) {
       arguments.linear(x, weights.get(i), null, outs.get(i));

@@ -1,5 +1,6 @@
 package io.minigpt4.generate;
 
+import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -22,8 +23,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Not safe for use by several threads.
  */
 public final class Batcher implements AutoCloseable {
-  /** Rows of prompts in a pass while nobody waits for a step. */
-  private static final int WIDE_PREFILL = 512;
+  /** Rows of prompts in a pass while nobody waits for a step; one more may join them. */
+  private static final int WIDE_PREFILL = Llama.CHUNK - 1;
 
   private final Decoder decoder;
   private final int maxRows;

@@ -394,9 +394,9 @@ public final class Llama {
       int wanted = (int) scores.rows();
       // Nobody reads what the last layer says about the other rows.
       LlamaBuffers end = wanted == batch.totalRows() ? b : stage.only(b, lastRows, wanted);
-      stage.feedForward(last, end);
+      stage.feedForward(last, end, true);
       ops.addRmsNorm(end.hidden(), end.delta(), norm, config.rmsNormEps(), end.normed());
-      ops.linear(end.normed(), head, null, scores);
+      ops.linearPerRow(end.normed(), head, null, scores);
     }
   }
 

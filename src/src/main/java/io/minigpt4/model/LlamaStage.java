@@ -80,7 +80,31 @@ final class LlamaStage {
   void layer(int i, Batch batch, LlamaBuffers b) {
     project(i, batch, b);
     attend(i, batch, b);
-    feedForward(i, b);
+    feedForward(i, b, isStep(batch));
+  }
+
+  /**
+   * Whether a pass has one row of each sequence. What a row comes to is then independent of the
+   * number of rows, as it is in passes with more of each; but the two ways differ in the last bits.
+   */
+  private static boolean isStep(Batch batch) {
+    return batch.totalRows() == batch.size();
+  }
+
+  private void linear(boolean perRow, Tensor x, Tensor weight, Tensor out) {
+    if (perRow) {
+      ops.linearPerRow(x, weight, null, out);
+    } else {
+      ops.linear(x, weight, null, out);
+    }
+  }
+
+  private void linears(boolean perRow, Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    if (perRow) {
+      ops.linearsPerRow(x, weights, outs);
+    } else {
+      ops.linears(x, weights, outs);
+    }
   }
 
   /** A layer up to its stored keys and values and rotated queries. */
@@ -91,7 +115,7 @@ final class LlamaStage {
     } else {
       ops.addRmsNorm(b.hidden(), b.delta(), layer.inputNorm(), config.rmsNormEps(), b.normed());
     }
-    ops.linears(b.normed(), projections.get(i), b.projected());
+    linears(isStep(batch), b.normed(), projections.get(i), b.projected());
     ops.ropeAppend(b.query(), b.key(), b.value(), batch, firstLayer + i, inverseFrequencies);
   }
 
@@ -99,14 +123,18 @@ final class LlamaStage {
     ops.causalAttention(b.query(), batch, firstLayer + i, b.attended());
   }
 
-  /** The rest of a layer. */
-  void feedForward(int i, LlamaBuffers b) {
+  /**
+   * The rest of a layer.
+   *
+   * @param perRow whether the rows are of different sequences
+   */
+  void feedForward(int i, LlamaBuffers b, boolean perRow) {
     LlamaLayer layer = layers[i];
-    ops.linear(b.attended(), layer.output(), null, b.delta());
+    linear(perRow, b.attended(), layer.output(), b.delta());
     ops.addRmsNorm(b.hidden(), b.delta(), layer.postNorm(), config.rmsNormEps(), b.normed());
-    ops.linears(b.normed(), gatesAndUps.get(i), b.gateAndUp());
+    linears(perRow, b.normed(), gatesAndUps.get(i), b.gateAndUp());
     ops.siluMul(b.gate(), b.up(), b.gate());
-    ops.linear(b.gate(), layer.down(), null, b.delta());
+    linear(perRow, b.gate(), layer.down(), b.delta());
   }
 
   /** The rows at {@code indices}, in new buffers, ready for {@link #feedForward}. */

@@ -68,7 +68,10 @@ public interface Ops extends AutoCloseable {
   // ---- linear layers; x [M, K] (rows may be strided), weight [N, K] dense or quantised, bias [N],
   // out [M, N] (rows may be strided) of the activation type or F32
 
-  /** out = x · weightᵀ + bias. */
+  /**
+   * out = x · weightᵀ + bias. On the CPU a row's result is the same to the last bit whatever the
+   * number of rows.
+   */
   void linear(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out);
 
   /**
@@ -78,6 +81,23 @@ public interface Ops extends AutoCloseable {
   default void linears(Tensor x, List<Tensor> weights, List<Tensor> outs) {
     for (int i = 0; i < weights.size(); i++) {
       linear(x, weights.get(i), null, outs.get(i));
+    }
+  }
+
+  /**
+   * The same for rows of different sequences, as in a step of decoding: made for few rows. On the
+   * CPU a row's result is again the same whatever the number of rows, but differs in the last bits
+   * from that of {@link #linear}; so what computes a row one way must not compute it the other way
+   * at another time.
+   */
+  default void linearPerRow(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
+    linear(x, weight, bias, out);
+  }
+
+  /** Linear layers of the same input for rows of different sequences: {@link #linearPerRow} each. */
+  default void linearsPerRow(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    for (int i = 0; i < weights.size(); i++) {
+      linearPerRow(x, weights.get(i), null, outs.get(i));
     }
   }
 

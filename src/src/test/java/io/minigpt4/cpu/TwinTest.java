@@ -80,6 +80,11 @@ class TwinTest {
           vector.linear(x, w, bias, out);
           scalar.linear(x, w, bias, expected);
           assertCloseToDoubles(x, w, bias, expected);
+          scalar.linearPerRow(x, w, bias, expected);
+          assertCloseToDoubles(x, w, bias, expected);
+          Tensor perRow = vector.allocate(DType.F32, m, n);
+          vector.linearPerRow(x, w, bias, perRow);
+          assertCloseToDoubles(x, w, bias, perRow);
         }
         double absolute = 2e-6 * Math.sqrt(k) + 1e-6;
         Floats.assertClose(
