@@ -64,6 +64,38 @@ class CudaDemoTest {
   }
 
   @Test
+  void manyConversations() {
+    List<ChatRequest> requests = new ArrayList<>();
+    String[] questions = {"How many objects are there?", "Describe the picture.", "Hello"};
+    for (int i = 0; i < 3; i++) {
+      Picture[] shown = i < 2 ? new Picture[] {picture} : new Picture[0];
+      GenerationConfig config = GREEDY.toBuilder().maxNewTokens(4 + 3 * i).build();
+      requests.add(ChatRequest.of(config, ChatRequest.Turn.human(questions[i], shown)));
+    }
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps gpu = cuda.open(0);
+        CpuOps cpu = CpuOps.createScalar(2);
+        MiniGpt4 onGpu = load(List.of(gpu));
+        MiniGpt4 onCpu = load(List.of(cpu))) {
+      assertThat(answers(onGpu, requests)).isEqualTo(answers(onCpu, requests));
+      assertThat(gpu.capturedSteps()).as("a captured step for each number of rows").isEqualTo(3);
+      assertThat(cuda.driver().faults()).isEmpty();
+      assertThat(onGpu.llama().pool().usedPages()).isZero();
+    }
+  }
+
+  private static List<String> answers(MiniGpt4 model, List<ChatRequest> requests) {
+    List<Recorder> recorders = new ArrayList<>();
+    try (ChatEngine engine = ChatEngine.start(model, EngineLimits.of(model, 4, 4))) {
+      for (ChatRequest request : requests) {
+        recorders.add(new Recorder());
+        engine.submit(request, recorders.getLast());
+      }
+      return recorders.stream().map(recorder -> recorder.await().text()).toList();
+    }
+  }
+
+  @Test
   void layersOnTwoDevices() {
     GenerationConfig few = GenerationConfig.builder().temperature(0).maxNewTokens(6).build();
     try (SoftCuda cuda = SoftCuda.create(SoftGpuOptions.defaults().withDevices(2));

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 class Recorder implements ChatListener {
   private final CompletableFuture<Generation> end = new CompletableFuture<>();
   final CompletableFuture<Boolean> begun = new CompletableFuture<>();
+  private final CompletableFuture<Boolean> started = new CompletableFuture<>();
   final IntList ids = new IntArrayList();
   final List<TokenScores> scores = new ArrayList<>();
   final StringBuilder text = new StringBuilder();
@@ -26,6 +27,7 @@ class Recorder implements ChatListener {
   public void started(int prompt, int cached) {
     promptTokens = prompt;
     cachedTokens = cached;
+    started.complete(true);
   }
 
   @Override
@@ -59,6 +61,11 @@ class Recorder implements ChatListener {
     if (!end.completeExceptionally(reason)) {
       throw new AssertionError("a second end");
     }
+  }
+
+  /** Waits until the computation has begun. */
+  void awaitStart() {
+    started.join();
   }
 
   /** The outcome; what {@link #failed} was told is thrown. */

@@ -86,7 +86,7 @@ class BatcherTest {
   void answersAreTheSameInAnyCompany(DType dtype, boolean scalar) {
     try (CpuOps ops = scalar ? CpuOps.createScalar(2) : CpuOps.create(2)) {
       Llama llama = Llama.random(TINY, dtype, 3, ops);
-      Random random = new Random(dtype.ordinal());
+      Random random = new Random(dtype.bytes());
       List<Wish> wishes = new ArrayList<>();
       for (int i = 0; i < 60; i++) {
         wishes.add(wish(random));
