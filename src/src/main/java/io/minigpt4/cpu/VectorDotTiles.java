@@ -1,10 +1,10 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 
 import io.minigpt4.tensor.DType;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorSpecies;
@@ -180,21 +180,33 @@ final class VectorDotTiles {
       long outStride,
       float[] scratch) {
     int bound = vectorized(type, k);
+    int at = sums(0, 0);
+    if (bound == 0) {
+      Arrays.fill(scratch, at, at + m * ROWS, 0);
+    } else {
+      if (type == DType.F16) {
+        addSets(scratch, m);
+      }
+      VectorSums.sum(scratch, at, m * ROWS);
+    }
     for (int i = 0; i < m; i++) {
       for (int r = 0; r < rows; r++) {
-        float sum = 0;
-        if (bound > 0) {
-          FloatVector a = FloatVector.fromArray(SPECIES, scratch, sums(i, 0) + r * N);
-          if (type == DType.F16) {
-            a = a.add(FloatVector.fromArray(SPECIES, scratch, sums(i, 1) + r * N));
-          }
-          sum = a.reduceLanes(ADD);
-        }
+        float sum = scratch[at + i * ROWS + r];
         if (bound < k) {
           sum = addRest(type, sum, x, i * k, w + r * rowBytes, bound, k);
         }
         Memory.setFloat(out + 4 * (i * outStride + r), sum);
       }
+    }
+  }
+
+  private static void addSets(float[] scratch, int m) {
+    int first = sums(0, 0);
+    int second = sums(0, 1);
+    for (int i = 0; i < m * ROWS * N; i += N) {
+      FloatVector.fromArray(SPECIES, scratch, first + i)
+          .add(FloatVector.fromArray(SPECIES, scratch, second + i))
+          .intoArray(scratch, first + i);
     }
   }
 

@@ -50,7 +50,7 @@ final class VectorDots {
       VectorDotTiles.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
     } else if (type == DType.F16) {
       for (int j = 0; j < n; j++) {
-        Memory.setFloat(out + 4L * j, dotHalf(x, w + j * rowBytes, k));
+        Memory.setFloat(out + 4L * j, dotHalf(x, w + j * rowBytes, k, scratch));
       }
     } else {
       // Four streams, each of which goes on without a gap, as the processor's prefetcher likes it.
@@ -93,10 +93,13 @@ final class VectorDots {
       c = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w2 + 4L * i, ORDER).fma(v, c);
       d = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, w3 + 4L * i, ORDER).fma(v, d);
     }
-    results[0] = a.reduceLanes(ADD);
-    results[1] = b.reduceLanes(ADD);
-    results[2] = c.reduceLanes(ADD);
-    results[3] = d.reduceLanes(ADD);
+    a.intoArray(results, 4);
+    b.intoArray(results, 4 + N);
+    c.intoArray(results, 4 + 2 * N);
+    d.intoArray(results, 4 + 3 * N);
+    for (int r = 0; r < 4; r++) {
+      results[r] = VectorSums.sum(results, 4 + r * N);
+    }
     for (int r = 0; r < 4; r++) {
       for (int i = bound; i < k; i++) {
         results[r] += x[i] * Memory.getFloat(w + r * rowBytes + 4L * i);
@@ -136,10 +139,13 @@ final class VectorDots {
       d = t.lanewise(LSHL, 16).reinterpretAsFloats().fma(even, d);
       d = t.and(upper).reinterpretAsFloats().fma(odd, d);
     }
-    results[0] = a.reduceLanes(ADD);
-    results[1] = b.reduceLanes(ADD);
-    results[2] = c.reduceLanes(ADD);
-    results[3] = d.reduceLanes(ADD);
+    a.intoArray(results, 4);
+    b.intoArray(results, 4 + N);
+    c.intoArray(results, 4 + 2 * N);
+    d.intoArray(results, 4 + 3 * N);
+    for (int r = 0; r < 4; r++) {
+      results[r] = VectorSums.sum(results, 4 + r * N);
+    }
     for (int r = 0; r < 4; r++) {
       long row = w + r * rowBytes;
       for (int i = bound; i < half; i++) {
@@ -155,7 +161,7 @@ final class VectorDots {
    * Float16, one row: {@link #arrange} has put even and odd elements of x apart and scaled them.
    * With more than one row C2 stops inlining and boxes the vectors.
    */
-  private static float dotHalf(float[] x, long w, int k) {
+  private static float dotHalf(float[] x, long w, int k, float[] scratch) {
     int half = k / 2;
     FloatVector a = FloatVector.zero(SPECIES);
     FloatVector b = FloatVector.zero(SPECIES);
@@ -174,7 +180,8 @@ final class VectorDots {
     if (k % 2 != 0) {
       rest += x[k - 1] * half(w + 2L * (k - 1));
     }
-    float sum = a.add(b).reduceLanes(ADD);
+    a.add(b).intoArray(scratch, 0);
+    float sum = VectorSums.sum(scratch, 0);
     return sum * (1 / (HALF_SCALE * VectorHalf.SCALE)) + rest * (1 / HALF_SCALE);
   }
 
