@@ -85,8 +85,8 @@ public interface Ops extends AutoCloseable {
   }
 
   /**
-   * The same for rows of different sequences, as in a step of decoding: made for few rows. On the
-   * CPU a row's result is again the same whatever the number of rows, but differs in the last bits
+   * {@link #linear} for rows of different sequences, as in a step of decoding: made for few rows. On
+   * the CPU a row's result is again the same whatever the number of rows, but differs in the last bits
    * from that of {@link #linear}; so what computes a row one way must not compute it the other way
    * at another time.
    */
