@@ -85,16 +85,18 @@ public interface Ops extends AutoCloseable {
   }
 
   /**
-   * {@link #linear} for rows of different sequences, as in a step of decoding: made for few rows. On
-   * the CPU a row's result is again the same whatever the number of rows, but differs in the last bits
-   * from that of {@link #linear}; so what computes a row one way must not compute it the other way
-   * at another time.
+   * {@link #linear} for rows of different sequences, as in a step of decoding: made for few rows.
+   * On the CPU a row's result is again the same whatever the number of rows, but differs in the
+   * last bits from that of {@link #linear}; so what computes a row one way must not compute it the
+   * other way at another time.
    */
   default void linearPerRow(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
     linear(x, weight, bias, out);
   }
 
-  /** Linear layers of the same input for rows of different sequences: {@link #linearPerRow} each. */
+  /**
+   * Linear layers of the same input for rows of different sequences: {@link #linearPerRow} each.
+   */
   default void linearsPerRow(Tensor x, List<Tensor> weights, List<Tensor> outs) {
     for (int i = 0; i < weights.size(); i++) {
       linearPerRow(x, weights.get(i), null, outs.get(i));
