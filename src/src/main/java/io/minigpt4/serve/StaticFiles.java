@@ -38,7 +38,18 @@ final class StaticFiles {
   /** Files that were asked for; there are only as many as the jar has. */
   private final Map<String, File> files = new ConcurrentHashMap<>();
 
-  private record File(byte[] content, String type, String tag) {}
+  /** A file, ready to be sent; the tag is a hash of its content. */
+  private static final class File {
+    final byte[] content;
+    final String type;
+    final String tag;
+
+    File(byte[] content, String type, String tag) {
+      this.content = content;
+      this.type = type;
+      this.tag = tag;
+    }
+  }
 
   /** Whether there is a file at a path. */
   boolean has(String path) {
@@ -55,18 +66,18 @@ final class StaticFiles {
     if (file == null) {
       throw ApiException.refused(404, null, "not_found", "there is nothing at this path");
     }
-    call.replyHeaders().set("ETag", file.tag());
+    call.replyHeaders().set("ETag", file.tag);
     call.replyHeaders().set("Cache-Control", "no-cache");
     String known = call.header("If-None-Match");
     boolean isKnown =
         known != null
             && Arrays.stream(known.split(",", -1))
                 .map(String::strip)
-                .anyMatch(tag -> tag.equals(file.tag()) || tag.equals("*"));
+                .anyMatch(tag -> tag.equals(file.tag) || tag.equals("*"));
     if (isKnown) {
       call.empty(304);
     } else {
-      call.send(200, file.type(), file.content());
+      call.send(200, file.type, file.content);
     }
   }
 

@@ -5,13 +5,14 @@ import java.time.Duration;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Ends writes to clients that do not read. A thread that is blocked in a write to a channel can
  * only be interrupted, which closes the channel.
  */
 final class WriteGuard implements AutoCloseable {
+  private static final String LATE = "the client does not read";
+
   private final Duration limit;
   private final ScheduledThreadPoolExecutor clock;
 
@@ -37,24 +38,47 @@ final class WriteGuard implements AutoCloseable {
    * @throws IOException if the client has gone, or did not read in time
    */
   void run(Write write) throws IOException {
-    Thread writer = Thread.currentThread();
-    AtomicBoolean over = new AtomicBoolean();
-    Future<?> alarm =
-        clock.schedule(
-            () -> {
-              if (over.compareAndSet(false, true)) {
-                writer.interrupt();
-              }
-            },
-            limit.toMillis(),
-            TimeUnit.MILLISECONDS);
+    Alarm alarm = new Alarm(Thread.currentThread());
+    Future<?> ringing = clock.schedule(alarm, limit.toMillis(), TimeUnit.MILLISECONDS);
     try {
       write.run();
-    } finally {
-      alarm.cancel(false);
-      if (!over.compareAndSet(false, true)) {
-        throw new IOException("the client does not read");
+    } catch (IOException | RuntimeException e) {
+      if (alarm.off(ringing)) {
+        throw new IOException(LATE, e);
       }
+      throw e;
+    }
+    if (alarm.off(ringing)) {
+      throw new IOException(LATE);
+    }
+  }
+
+  /** Interrupts a thread unless it is turned off before. */
+  private static final class Alarm implements Runnable {
+    private final Thread writer;
+    private boolean isOff;
+    private boolean hasRung;
+
+    Alarm(Thread writer) {
+      this.writer = writer;
+    }
+
+    @Override
+    public synchronized void run() {
+      if (!isOff) {
+        hasRung = true;
+        writer.interrupt();
+      }
+    }
+
+    /** Turns it off; returns whether it has rung, and takes back the interrupt if so. */
+    synchronized boolean off(Future<?> ringing) {
+      isOff = true;
+      ringing.cancel(false);
+      if (hasRung) {
+        Thread.interrupted();
+      }
+      return hasRung;
     }
   }
 

@@ -7,6 +7,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -29,7 +30,7 @@ class ClientsThatLeaveTest {
       ",\"max_tokens\":900,\"min_tokens\":900,\"repetition_penalty\":50,\"temperature\":2";
 
   private static Socket ask(TestServer server, String body) throws IOException {
-    Socket socket = new Socket("127.0.0.1", server.server.port());
+    Socket socket = new Socket(InetAddress.getLoopbackAddress(), server.server.port());
     byte[] bytes = body.getBytes(StandardCharsets.UTF_8);
     String head =
         "POST /v1/chat/completions HTTP/1.1\r\n"
@@ -93,7 +94,7 @@ class ClientsThatLeaveTest {
         new TestServer(
             1,
             4,
-            settings -> TestServer.with(settings, List.of(), List.of(), Duration.ofMillis(1000)))) {
+            settings -> TestServer.with(settings, List.of(), List.of(), Duration.ofSeconds(1)))) {
       HttpResponse<String> response = server.complete(TestServer.body("Go on", "", LONG));
       assertThat(response.body()).contains("\"finish_reason\":\"length\"");
       server.idle();
@@ -125,7 +126,8 @@ class ClientsThatLeaveTest {
     try (WriteGuard guard = new WriteGuard(Duration.ofMillis(300));
         ServerSocket listener = new ServerSocket(0);
         SocketChannel to =
-            SocketChannel.open(new InetSocketAddress("127.0.0.1", listener.getLocalPort()))) {
+            SocketChannel.open(
+                new InetSocketAddress(InetAddress.getLoopbackAddress(), listener.getLocalPort()))) {
       CompletableFuture<String> outcome = new CompletableFuture<>();
       Thread.ofVirtual()
           .start(
@@ -156,7 +158,7 @@ class ClientsThatLeaveTest {
               "POST /v1/chat/completions HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
               "GET / HTTP/1.1\r\n" + "X: y\r\n".repeat(1000) + "\r\n",
               "GET /" + "a".repeat(100_000) + " HTTP/1.1\r\nHost: localhost\r\n\r\n")) {
-        try (Socket socket = new Socket("127.0.0.1", server.server.port())) {
+        try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), server.server.port())) {
           socket.setSoTimeout(20_000);
           socket.getOutputStream().write(rubbish.getBytes(StandardCharsets.ISO_8859_1));
           socket.shutdownOutput();
