@@ -144,10 +144,14 @@ public final class SafeTensorsWriter implements AutoCloseable {
   /**
    * Announces a tensor. Before the first {@link #write}.
    *
-   * @throws IllegalArgumentException if the name is taken or the shape is not one
+   * @throws IllegalArgumentException if the name is taken, the shape is not one, or files have no
+   *     such type
    */
   public void declare(String name, DType dtype, long... shape) {
     checkHeaderOpen();
+    if (dtype.isQuantised()) {
+      throw new IllegalArgumentException("files have no type " + dtype + ": declare its parts");
+    }
     Tensor.elements(shape);
     Declared d = new Declared(name, dtype, Arrays.stream(shape).boxed().toList());
     if (name.equals(RESERVED) || declared.putIfAbsent(name, d) != null) {

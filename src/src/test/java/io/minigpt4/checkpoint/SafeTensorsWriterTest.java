@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -42,7 +43,8 @@ class SafeTensorsWriterTest {
   @Test
   void whatIsWrittenIsReadBack() {
     Random random = new Random(4);
-    List<DType> dtypes = List.of(DType.values());
+    List<DType> dtypes =
+        Arrays.stream(DType.values()).filter(dtype -> !dtype.isQuantised()).toList();
     for (int round = 0; round < 200; round++) {
       Map<String, Tensor> tensors = new LinkedHashMap<>();
       for (int i = random.nextInt(12); i > 0; i--) {
@@ -123,6 +125,8 @@ class SafeTensorsWriterTest {
     try (SafeTensorsWriter writer = new SafeTensorsWriter(dir.resolve("f"))) {
       writer.declare("a", DType.F32, 2);
       assertThatThrownBy(() -> writer.declare("a", DType.F32, 2))
+          .isInstanceOf(IllegalArgumentException.class);
+      assertThatThrownBy(() -> writer.declare("q", DType.Q8, 2))
           .isInstanceOf(IllegalArgumentException.class);
       assertThatThrownBy(() -> writer.declare("__metadata__", DType.F32))
           .isInstanceOf(IllegalArgumentException.class);

@@ -27,24 +27,49 @@ class CudaTrainingTest {
         });
   }
 
-  private List<Double> losses(Ops device) throws InterruptedException {
+  /** What training came to: the loss of each iteration, the weight before and after. */
+  private static final class Outcome {
+    final List<Double> losses;
+    final float[] before;
+    final float[] after;
+
+    Outcome(List<Double> losses, float[] before, float[] after) {
+      this.losses = losses;
+      this.before = before;
+      this.after = after;
+    }
+  }
+
+  private Outcome train(Ops device) throws InterruptedException {
     try (TinyTraining training = new TinyTraining(device);
         SampleLoader data = data(training)) {
+      float[] before = weight(training);
       assertThat(training.run(TinyTraining.plan(folder, 1), data, Progress.START, 0)).isTrue();
-      return training.losses;
+      return new Outcome(training.losses, before, weight(training));
     }
+  }
+
+  private static double distance(float[] a, float[] b) {
+    double sum = 0;
+    for (int i = 0; i < a.length; i++) {
+      sum += ((double) a[i] - b[i]) * ((double) a[i] - b[i]);
+    }
+    return Math.sqrt(sum);
   }
 
   @Test
   void lossesAreTheProcessorsAndARunIsGoneOnWith() throws Exception {
-    List<Double> expected = losses(CpuOps.createScalar(1));
+    Outcome expected = train(CpuOps.createScalar(1));
     try (SoftCuda cuda = SoftCuda.create()) {
-      List<Double> whole = losses(cuda.open(0));
-      for (int i = 0; i < expected.size(); i++) {
-        double loss = expected.get(i);
-        assertThat(whole.get(i)).as("iteration %d", i).isCloseTo(loss, within(2e-3 * loss));
+      Outcome whole = train(cuda.open(0));
+      for (int i = 0; i < expected.losses.size(); i++) {
+        double loss = expected.losses.get(i);
+        assertThat(whole.losses.get(i)).as("iteration %d", i).isCloseTo(loss, within(2e-3 * loss));
       }
-      assertThat(whole.getLast()).isLessThan(0.9 * whole.getFirst());
+      double way = distance(expected.before, expected.after);
+      assertThat(way).isPositive();
+      assertThat(distance(whole.before, expected.before)).isZero();
+      assertThat(distance(whole.after, expected.after)).isLessThan(0.02 * way);
       TrainingPlan plan = TinyTraining.plan(folder, 1);
       try (TinyTraining training = new TinyTraining(cuda.open(0));
           SampleLoader data = data(training)) {
@@ -55,7 +80,7 @@ class CudaTrainingTest {
         Progress saved = TrainingCheckpoint.restore(plan.latestFile(), training.trainer);
         data.seek(String.valueOf(saved.data()));
         assertThat(training.run(plan, data, saved, 0)).isTrue();
-        assertThat(training.losses).as("to the last bit").isEqualTo(whole.subList(6, 8));
+        assertThat(training.losses).as("to the last bit").isEqualTo(whole.losses.subList(6, 8));
       }
       assertThat(cuda.driver().faults()).isEmpty();
     }
