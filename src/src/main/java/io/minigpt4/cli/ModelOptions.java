@@ -125,8 +125,7 @@ final class ModelOptions {
   }
 
   /**
-   * As {@link #openDevices}, with what computes quickest in the long run, and a GPU for each
-   * process of a machine.
+   * As {@link #openToServe}, with a GPU for each process of a machine.
    *
    * @param localRank this process's number on its machine
    */
@@ -141,12 +140,17 @@ final class ModelOptions {
   }
 
   /**
-   * Opens the devices that were asked for.
+   * Opens the devices that were asked for, to answer once or a few times.
    *
    * @throws UserException if there is no such device, or it cannot be used
    */
   Devices openDevices() {
     return openDevices(isBuiltIn(), Devices.SYSTEM, device);
+  }
+
+  /** As {@link #openDevices}, with what computes quickest in the long run. */
+  Devices openToServe() {
+    return openDevices(false, Devices.SYSTEM, device);
   }
 
   private Devices openDevices(boolean answersAtOnce, Devices.Finder finder, String name) {

@@ -112,7 +112,7 @@ final class ServeCommand implements Callable<Integer> {
   public Integer call() throws InterruptedException {
     ServerSettings settings = settings(System.getenv());
     ModelSource source = modelOptions.source();
-    Devices devices = modelOptions.openDevices();
+    Devices devices = modelOptions.openToServe();
     try (devices;
         MiniGpt4 model = modelOptions.load(devices, source);
         ChatEngine engine =
