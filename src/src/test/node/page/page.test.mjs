@@ -70,7 +70,6 @@ async function add(...files) {
 async function ask(text) {
   await question().fill(text);
   await page.click('#send');
-  await page.locator('#stop').waitFor({ state: 'visible' }).catch(() => {});
   await finished();
 }
 
