@@ -26,7 +26,7 @@ class RoomsTest {
           List.of("model", "autograd", "cpu", "cuda"),
           List.of("generate", "distributed"),
           List.of("chat", "train"),
-          List.of("serve"),
+          List.of("serve", "api"),
           List.of("cli"));
 
   private static final JavaClasses ENGINE =
