@@ -1,9 +1,8 @@
 package io.minigpt4.serve;
 
-import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.minigpt4.testing.Program;
+import io.minigpt4.testing.NodeScripts;
 import io.minigpt4.testing.Server;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -19,31 +18,16 @@ import org.junit.jupiter.api.Test;
  * is tested stands in {@code src/test/node/page}; without Node.js or Chromium it is skipped.
  */
 class PageIT {
-  private static final Path SCRIPTS = Path.of("src/test/node/page");
+  private static NodeScripts scripts;
 
   @BeforeAll
   static void installScripts() throws IOException, InterruptedException {
-    assumeTrue(runs("node", "--version"), "no Node.js here: the web page is not tested");
-    if (!Files.isDirectory(SCRIPTS.resolve("node_modules"))) {
-      Program npm =
-          Program.run(
-              Map.of(),
-              "",
-              "npm",
-              "ci",
-              "--prefix",
-              SCRIPTS.toString(),
-              "--ignore-scripts",
-              "--no-audit",
-              "--no-fund");
-      assumeTrue(npm.code() == 0, "npm cannot install the tests of the web page: " + npm.err());
-    }
+    scripts = NodeScripts.install(Path.of("src/test/node/page"), "the web page");
   }
 
   @Test
   void logic() throws IOException, InterruptedException {
-    Program node = Program.run(Map.of(), "", "node", "--test", script("unit.test.mjs"));
-    assertThat(node.code()).as(node.out()).isZero();
+    scripts.test(Map.of(), "unit.test.mjs");
   }
 
   @Test
@@ -55,22 +39,9 @@ class PageIT {
             .findFirst();
     assumeTrue(chromium.isPresent(), "no Chromium here: the web page is not tested");
     try (Server server = Server.start()) {
-      Map<String, String> environment =
-          Map.of("URL", server.address() + "/", "CHROMIUM", chromium.orElseThrow().toString());
-      Program node = Program.run(environment, "", "node", "--test", script("page.test.mjs"));
-      assertThat(node.code()).as(node.out()).isZero();
-    }
-  }
-
-  private static String script(String name) {
-    return SCRIPTS.resolve(name).toString();
-  }
-
-  private static boolean runs(String... command) throws InterruptedException {
-    try {
-      return Program.run(Map.of(), "", command).code() == 0;
-    } catch (IOException e) {
-      return false;
+      scripts.test(
+          Map.of("URL", server.address() + "/", "CHROMIUM", chromium.orElseThrow().toString()),
+          "page.test.mjs");
     }
   }
 }

@@ -19,14 +19,12 @@ import dev.langchain4j.model.chat.request.ChatRequest;
 import dev.langchain4j.model.chat.response.ChatResponse;
 import dev.langchain4j.model.chat.response.PartialResponse;
 import dev.langchain4j.model.chat.response.PartialResponseContext;
-import dev.langchain4j.model.chat.response.StreamingChatResponseHandler;
 import dev.langchain4j.model.output.FinishReason;
 import io.minigpt4.api.MiniGpt4;
 import io.minigpt4.generate.GenerationConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -173,29 +171,5 @@ class MiniGpt4ChatModelTest {
     Collector collector = new Collector();
     new MiniGpt4StreamingChatModel(engine).chat("word ".repeat(3000), collector);
     assertThatThrownBy(collector::await).hasCauseInstanceOf(InvalidRequestException.class);
-  }
-
-  private static class Collector implements StreamingChatResponseHandler {
-    final List<String> pieces = new ArrayList<>();
-    final CompletableFuture<ChatResponse> end = new CompletableFuture<>();
-
-    @Override
-    public void onPartialResponse(PartialResponse piece, PartialResponseContext context) {
-      pieces.add(piece.text());
-    }
-
-    @Override
-    public void onCompleteResponse(ChatResponse response) {
-      end.complete(response);
-    }
-
-    @Override
-    public void onError(Throwable error) {
-      end.completeExceptionally(error);
-    }
-
-    ChatResponse await() {
-      return end.orTimeout(60, TimeUnit.SECONDS).join();
-    }
   }
 }
