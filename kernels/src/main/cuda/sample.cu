@@ -18,7 +18,8 @@ constexpr int SAMPLE_BATCH = 2 * SAMPLE_THREADS;  // most tokens sorted at once
 constexpr int SAMPLE_RANK = 512;                  // how many of the threads' best bound a batch
 constexpr double SAMPLE_ONE = 4398046511104.0;    // 2^42; 2^20 tokens of weight 1 make 2^62
 
-// What a row is sampled with; Sampling.STATE_BYTES in Java.
+// What a sequence is sampled with; Sampling.STATE_BYTES in Java. Behind it lie int eos[eos_count], ids that may not come
+// before min_new_tokens, and int history[capacity], the tokens so far.
 struct __align__(16) SampleState {
   double top_p;                   // 1 is no limit
   unsigned long long seed;        // key of the random numbers
@@ -29,6 +30,8 @@ struct __align__(16) SampleState {
   int min_new_tokens;             // before which no eos may come
   int generated;                  // tokens in the history
   int capacity;                   // of the history
+  int eos_count;
+  int unused[3];
 };
 
 // Philox4x32-10 (Salmon et al. 2011).
@@ -218,7 +221,7 @@ __device__ int reach(const Order& order, int n, unsigned long long threshold, Sa
 }
 
 // Applies repetition penalty (Keskar et al. 2019), once a token, and the least number of tokens, in place.
-__device__ void process(float* logits, const SampleState& state, const int* history, const int* eos, int eos_count) {
+__device__ void process(float* logits, const SampleState& state, const int* history, const int* eos) {
   if (state.repetition_penalty != 1.f) {
     for (int i = threadIdx.x; i < state.generated; i += SAMPLE_THREADS) {
       int id = history[i];
@@ -232,7 +235,7 @@ __device__ void process(float* logits, const SampleState& state, const int* hist
     __syncthreads();
   }
   if (state.generated < state.min_new_tokens) {
-    for (int i = threadIdx.x; i < eos_count; i += SAMPLE_THREADS) logits[eos[i]] = -INFINITY;
+    for (int i = threadIdx.x; i < state.eos_count; i += SAMPLE_THREADS) logits[eos[i]] = -INFINITY;
     __syncthreads();
   }
 }
@@ -287,17 +290,20 @@ __device__ int draw(const Scores& scores, const SampleState& state, float highes
   return all ? at : id_of(sorted[at]);
 }
 
-// logits [rows, vocabulary], changed; tokens [rows], -1 where no score is finite or one is infinite; history
-// [rows, history_stride]; sorted [rows, vocabulary] is scratch.
+// logits [rows, vocabulary], changed; states [rows], null for rows that nothing is chosen for; tokens [rows], -1 where no
+// score is finite or one is infinite; sorted [rows, vocabulary] is scratch.
 extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
-    mg_sample(float* logits, long long stride, int vocabulary, SampleState* states, int* history, int history_stride,
-              const int* eos, int eos_count, unsigned long long* sorted, int* tokens) {
+    mg_sample(float* logits, long long stride, int vocabulary, SampleState* const* states, unsigned long long* sorted,
+              int* tokens) {
   __shared__ SampleShared s;
   int row = blockIdx.x;
-  SampleState state = states[row];
+  SampleState* own = states[row];
+  if (own == nullptr) return;
+  SampleState state = *own;
+  const int* eos = (const int*)(own + 1);
+  int* history = (int*)(own + 1) + state.eos_count;
   logits += row * stride;
-  history += (long long)row * history_stride;
-  process(logits, state, history, eos, eos_count);
+  process(logits, state, history, eos);
   bool draws = state.temperature != 0;
   Scores scores = {logits, vocabulary, draws ? state.temperature : 1.f};
   unsigned long long best = 0;
@@ -314,8 +320,8 @@ extern "C" __global__ void __launch_bounds__(SAMPLE_THREADS)
     tokens[row] = token;
     if (token >= 0 && state.generated < state.capacity) {
       history[state.generated] = token;
-      states[row].generated = state.generated + 1;
+      own->generated = state.generated + 1;
     }
-    if (draws) states[row].counter = state.counter + 1;
+    if (draws) own->counter = state.counter + 1;
   }
 }

@@ -7,6 +7,8 @@ import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Quantised;
+import io.minigpt4.tensor.TokenChoice;
+import io.minigpt4.tensor.TokenRule;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
@@ -102,6 +104,7 @@ final class LlmBench implements Callable<Integer> {
 
   private final Batch batch = new Batch(1);
   private final int[] ids = new int[PREFILL];
+  private final int[] chosen = new int[1];
 
   @Override
   public Integer call() {
@@ -155,13 +158,24 @@ final class LlmBench implements Callable<Integer> {
     report.add("decode, weights read", "GB/s", 1e-9 * bytes * tokens / seconds, bandwidth);
   }
 
-  /** A new sequence, {@code steps} passes of {@code rows} tokens. */
+  /**
+   * A new sequence, {@code steps} passes of {@code rows} tokens. Where the device can choose a
+   * token, it does, as in a chat; else the scores are read.
+   */
   private void forward(Llama llama, int rows, int steps, MemorySegment logits) {
-    try (KvCache cache = llama.newCache()) {
+    TokenRule greedy = new TokenRule(0, 0, 1, 1, 0, steps, 1);
+    try (KvCache cache = llama.newCache();
+        TokenChoice choice = llama.scoringOps().tokenChoice(greedy)) {
+      TokenChoice[] choices = {choice};
       for (int i = 0; i < steps; i++) {
         batch.clear();
         batch.add(cache, rows);
-        llama.forward(batch, ids, null, logits);
+        if (choice == null) {
+          llama.forward(batch, ids, null, logits);
+        } else {
+          llama.score(
+              batch, ids, null, (ops, scores, first) -> ops.choose(scores, choices, 0, chosen));
+        }
       }
     }
   }

@@ -15,23 +15,43 @@ public final class Philox {
    * @param counter which number
    */
   public static double uniform(long seed, long counter) {
-    int[] block = block((int) counter, (int) (counter >>> 32), 0, 0, seed);
-    long bits = ((long) block[0] << 32) | Integer.toUnsignedLong(block[1]);
-    return (bits >>> 11) * 0x1p-53;
+    return (bits(seed, counter) >>> 11) * 0x1p-53;
   }
 
-  /** Four random words for a counter of four words and a key of two, the lower one first. */
-  static int[] block(int c0, int c1, int c2, int c3, long key) {
+  /**
+   * 64 random bits, of which {@link #uniform} takes the upper ones.
+   *
+   * @param seed the key
+   * @param counter which number
+   */
+  public static long bits(long seed, long counter) {
+    return words((int) counter, (int) (counter >>> 32), 0, 0, seed, true);
+  }
+
+  /**
+   * Two of the four random words for a counter of four words and a key of two, the lower one first.
+   *
+   * @param first whether the first two or the others
+   */
+  static long words(int w0, int w1, int w2, int w3, long key, boolean first) {
     int k0 = (int) key;
     int k1 = (int) (key >>> 32);
-    int[] c = {c0, c1, c2, c3};
+    int c0 = w0;
+    int c1 = w1;
+    int c2 = w2;
+    int c3 = w3;
     for (int round = 0; round < 10; round++) {
-      long a = 0xD2511F53L * Integer.toUnsignedLong(c[0]);
-      long b = 0xCD9E8D57L * Integer.toUnsignedLong(c[2]);
-      c = new int[] {(int) (b >>> 32) ^ c[1] ^ k0, (int) b, (int) (a >>> 32) ^ c[3] ^ k1, (int) a};
+      long a = 0xD2511F53L * Integer.toUnsignedLong(c0);
+      long b = 0xCD9E8D57L * Integer.toUnsignedLong(c2);
+      c0 = (int) (b >>> 32) ^ c1 ^ k0;
+      c1 = (int) b;
+      c2 = (int) (a >>> 32) ^ c3 ^ k1;
+      c3 = (int) a;
       k0 += 0x9E3779B9;
       k1 += 0xBB67AE85;
     }
-    return c;
+    int high = first ? c0 : c2;
+    int low = first ? c1 : c3;
+    return ((long) high << 32) | Integer.toUnsignedLong(low);
   }
 }

@@ -21,8 +21,8 @@ import java.lang.foreign.ValueLayout;
  * multiprocessor, about 10 µs.
  */
 public final class Sampling {
-  /** Bytes of a row's state on the device. */
-  public static final int STATE_BYTES = 48;
+  /** Bytes of a sequence's state without its lists. */
+  static final int STATE_BYTES = 64;
 
   /** The most tokens of a vocabulary. */
   public static final int MAX_VOCABULARY = 1 << 20;
@@ -31,13 +31,12 @@ public final class Sampling {
 
   private static final int TOP_P = 0;
   private static final int SEED = 8;
-  private static final int COUNTER = 16;
   private static final int TEMPERATURE = 24;
   private static final int TOP_K = 28;
   private static final int PENALTY = 32;
   private static final int MIN_NEW_TOKENS = 36;
-  private static final int GENERATED = 40;
   private static final int CAPACITY = 44;
+  private static final int EOS_COUNT = 48;
 
   private final Kernel kernel;
 
@@ -45,22 +44,32 @@ public final class Sampling {
    * @param library where the kernel comes from
    */
   public Sampling(KernelLibrary library) {
-    kernel = library.kernel("sample", "mg_sample", 10);
+    kernel = library.kernel("sample", "mg_sample", 6);
   }
 
   /**
-   * Writes the state that a row starts with, to be copied to the device; what it says is not
+   * Bytes of a sequence's state on the device.
+   *
+   * @param eosCount how many ids may not come too early
+   * @param capacity tokens that its history has room for
+   */
+  public static long stateBytes(int eosCount, int capacity) {
+    return STATE_BYTES + (long) Integer.BYTES * eosCount + (long) Integer.BYTES * capacity;
+  }
+
+  /**
+   * Writes the state that a sequence starts with, to be copied to the device; what it says is not
    * checked.
    *
-   * @param to host memory of {@link #STATE_BYTES} bytes
+   * @param to host memory for at least {@code stateBytes(eos.length, 0)} bytes; the history behind
+   *     them needs no first content
    * @param temperature 0 takes the highest score and draws nothing
    * @param topK 0 is no limit
    * @param topP above 0; 1 is no limit
    * @param repetitionPenalty 1 is none
    * @param minNewTokens tokens of the history before which no eos may come
+   * @param eos ids, each below the vocabulary's size
    * @param seed of the random numbers
-   * @param counter number of the first random number
-   * @param generated tokens that the history holds already
    * @param capacity tokens that the history has room for
    */
   public static void state(
@@ -70,19 +79,19 @@ public final class Sampling {
       double topP,
       float repetitionPenalty,
       int minNewTokens,
+      int[] eos,
       long seed,
-      long counter,
-      int generated,
       int capacity) {
+    to.asSlice(0, STATE_BYTES).fill((byte) 0);
     to.set(ValueLayout.JAVA_DOUBLE_UNALIGNED, TOP_P, topP);
     to.set(ValueLayout.JAVA_LONG_UNALIGNED, SEED, seed);
-    to.set(ValueLayout.JAVA_LONG_UNALIGNED, COUNTER, counter);
     to.set(ValueLayout.JAVA_FLOAT_UNALIGNED, TEMPERATURE, temperature);
     to.set(ValueLayout.JAVA_INT_UNALIGNED, TOP_K, topK);
     to.set(ValueLayout.JAVA_FLOAT_UNALIGNED, PENALTY, repetitionPenalty);
     to.set(ValueLayout.JAVA_INT_UNALIGNED, MIN_NEW_TOKENS, minNewTokens);
-    to.set(ValueLayout.JAVA_INT_UNALIGNED, GENERATED, generated);
     to.set(ValueLayout.JAVA_INT_UNALIGNED, CAPACITY, capacity);
+    to.set(ValueLayout.JAVA_INT_UNALIGNED, EOS_COUNT, eos.length);
+    MemorySegment.copy(eos, 0, to, ValueLayout.JAVA_INT_UNALIGNED, STATE_BYTES, eos.length);
   }
 
   /** Bytes of scratch memory that {@link #sample} needs. */
@@ -91,13 +100,13 @@ public final class Sampling {
   }
 
   /**
-   * Chooses a token for each row and appends it to the row's history, where there is room.
+   * Chooses a token for each row that has a state, and appends it to the history there, if it has
+   * room.
    *
    * @param logits address of float32 [rows, vocabulary]; penalties change them in place
    * @param stride elements from row to row of logits
-   * @param states address of [rows] states, at a multiple of 16 bytes
-   * @param history address of int32 [rows, historyStride]: the tokens generated so far
-   * @param eos address of int32 [eosCount]: ids, each below vocabulary
+   * @param states address of int64 [rows]: addresses of states, multiples of 16; 0 for a row that
+   *     nothing is chosen for
    * @param scratch address of {@link #scratchBytes} bytes, at a multiple of 8
    * @param tokens address of int32 [rows] for the chosen ids; −1 where the highest score is
    *     infinite or no score is a number above −∞
@@ -110,10 +119,6 @@ public final class Sampling {
       int rows,
       int vocabulary,
       long states,
-      long history,
-      int historyStride,
-      long eos,
-      int eosCount,
       long scratch,
       long tokens) {
     if (vocabulary < 1 || vocabulary > MAX_VOCABULARY) {
@@ -127,10 +132,6 @@ public final class Sampling {
         .with(stride)
         .with(vocabulary)
         .with(states)
-        .with(history)
-        .with(historyStride)
-        .with(eos)
-        .with(eosCount)
         .with(scratch)
         .with(tokens)
         .launch(rows, 1, THREADS, stream);

@@ -26,24 +26,22 @@ class SamplingTest extends KernelTest {
   private int[][] sample(Settings settings, float[][] logits, int steps, int... eos) {
     int rows = logits.length;
     int vocabulary = logits[0].length;
-    byte[] states = new byte[rows * Sampling.STATE_BYTES];
+    long[] states = new long[rows];
     for (int r = 0; r < rows; r++) {
+      byte[] state = new byte[Math.toIntExact(Sampling.stateBytes(eos.length, CAPACITY))];
       Sampling.state(
-          MemorySegment.ofArray(states)
-              .asSlice((long) r * Sampling.STATE_BYTES, Sampling.STATE_BYTES),
+          MemorySegment.ofArray(state),
           settings.temperature,
           settings.topK,
           settings.topP,
           settings.penalty,
           settings.minNewTokens,
+          eos,
           settings.seed + r,
-          0,
-          0,
           CAPACITY);
+      states[r] = device.put(state);
     }
-    long stateAddress = device.put(states);
-    long history = device.put(new int[rows * CAPACITY]);
-    long eosAddress = device.put(eos);
+    long stateAddresses = device.put(states);
     long scratch = device.soft.gpu(0).alloc(Sampling.scratchBytes(rows, vocabulary));
     long tokens = device.put(new int[rows]);
     float[] flat = new float[rows * vocabulary];
@@ -54,27 +52,16 @@ class SamplingTest extends KernelTest {
     for (int step = 0; step < steps; step++) {
       Device.Array scores = device.put(Element.F32, flat);
       sampling.sample(
-          0,
-          scores.address(),
-          vocabulary,
-          rows,
-          vocabulary,
-          stateAddress,
-          history,
-          CAPACITY,
-          eosAddress,
-          eos.length,
-          scratch,
-          tokens);
+          0, scores.address(), vocabulary, rows, vocabulary, stateAddresses, scratch, tokens);
       int[] ids = device.ints(tokens, rows);
       for (int r = 0; r < rows; r++) {
         out[r][step] = ids[r];
       }
     }
-    int[] kept = device.ints(history, rows * CAPACITY);
     for (int r = 0; r < rows; r++) {
+      int[] kept = device.ints(states[r] + Sampling.stateBytes(eos.length, 0), CAPACITY);
       for (int step = 0; step < Math.min(steps, CAPACITY); step++) {
-        assertThat(kept[r * CAPACITY + step]).isEqualTo(Math.max(0, out[r][step]));
+        assertThat(kept[step]).isEqualTo(Math.max(0, out[r][step]));
       }
     }
     return out;
@@ -236,16 +223,33 @@ class SamplingTest extends KernelTest {
     }
   }
 
+  /** Rows of other business: their scores and their places among the tokens stay as they are. */
+  @Test
+  void rowsWithoutAState() {
+    byte[] state = new byte[Math.toIntExact(Sampling.stateBytes(0, 1))];
+    Sampling.state(MemorySegment.ofArray(state), 0, 0, 1, 1, 0, new int[0], 1, 1);
+    Device.Array scores = device.put(Element.F32, 1, 3, 2, 9, 8, 7, 4, 5, 6);
+    long tokens = device.put(new int[] {-7, -7, -7});
+    long scratch = device.soft.gpu(0).alloc(Sampling.scratchBytes(3, 3));
+    long states = device.put(new long[] {0, device.put(state), 0});
+    sampling.sample(0, scores.address(), 3, 3, 3, states, scratch, tokens);
+    assertThat(device.ints(tokens, 3)).containsExactly(-7, 0, -7);
+  }
+
   /** Known answers of the generator's authors (kat_vectors of Random123). */
   @Test
   void philoxKnownAnswers() {
-    assertThat(Philox.block(0, 0, 0, 0, 0))
-        .containsExactly(0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8);
-    assertThat(Philox.block(-1, -1, -1, -1, -1))
-        .containsExactly(0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd);
+    assertThat(words(0, 0, 0, 0, 0)).isEqualTo("6627e8d5e169c58dbc57ac4c9b00dbd8");
+    assertThat(words(-1, -1, -1, -1, -1)).isEqualTo("408f276d41c83b0ea20bc7c66d5451fd");
     long key = 0x299f31d0_a4093822L;
-    assertThat(Philox.block(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, key))
-        .containsExactly(0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1);
+    assertThat(words(0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, key))
+        .isEqualTo("d16cfe0994fdcceb5001e42024126ea1");
+  }
+
+  private static String words(int c0, int c1, int c2, int c3, long key) {
+    return String.format(
+        "%016x%016x",
+        Philox.words(c0, c1, c2, c3, key, true), Philox.words(c0, c1, c2, c3, key, false));
   }
 
   @Test

@@ -20,6 +20,8 @@ import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.OpsArguments;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.TokenChoice;
+import io.minigpt4.tensor.TokenRule;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.tensor.Workspace;
 import java.lang.foreign.MemorySegment;
@@ -60,6 +62,7 @@ public final class CudaOps implements Ops {
   private final FullAttention attention;
   private final PrefillAttention prefill;
   private final DecodeAttention decode;
+  private final TokenChoices choices;
   private MemorySegment decodeScratch;
   private MemorySegment decodeCounters;
   private @Nullable CudaGradOps gradients;
@@ -84,6 +87,7 @@ public final class CudaOps implements Ops {
     this.attention = new FullAttention(library);
     this.prefill = new PrefillAttention(library);
     this.decode = new DecodeAttention(library);
+    this.choices = new TokenChoices(device, workspace, staging);
     this.decodeScratch = device.allocate(0);
     this.decodeCounters = device.allocate(0);
   }
@@ -612,6 +616,20 @@ public final class CudaOps implements Ops {
       gradients = new CudaGradOps(device, workspace, inputs, layers, embedding);
     }
     return gradients;
+  }
+
+  // ---- tokens
+
+  @Override
+  public TokenChoice tokenChoice(TokenRule rule, int... endIds) {
+    device.enter();
+    return choices.begin(rule, endIds);
+  }
+
+  @Override
+  public void choose(Tensor scores, @Nullable TokenChoice[] ofRows, int first, int[] tokens) {
+    device.enter();
+    choices.choose(scores, ofRows, first, tokens);
   }
 
   // ---- repetition

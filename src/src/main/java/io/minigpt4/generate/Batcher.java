@@ -3,9 +3,6 @@ package io.minigpt4.generate;
 import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.Tensor;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -33,8 +30,7 @@ public final class Batcher implements AutoCloseable {
   private final List<GenerationTask> inPass = new ArrayList<>();
   private final Batch batch;
   private final int[] ids;
-  private final Arena arena = Arena.ofShared();
-  private final MemorySegment logits;
+  private final PassResults results;
   private int reserved;
 
   /**
@@ -47,8 +43,7 @@ public final class Batcher implements AutoCloseable {
     this.prefillRows = prefillRows;
     this.batch = new Batch(maxRows);
     this.ids = new int[Math.max(maxRows, Math.max(prefillRows, WIDE_PREFILL)) + 1];
-    long scores = Math.multiplyExact((long) maxRows, decoder.vocabularySize());
-    this.logits = arena.allocate(ValueLayout.JAVA_FLOAT, scores);
+    this.results = new PassResults(maxRows, decoder.vocabularySize());
   }
 
   /**
@@ -113,10 +108,8 @@ public final class Batcher implements AutoCloseable {
   }
 
   private void prefill(@Nullable Tensor imageRows) {
-    batch.clear();
-    inPass.clear();
+    beginPass();
     int limit = anyAnswers() ? prefillRows : WIDE_PREFILL;
-    boolean anyComplete = false;
     for (int i = 0; i < tasks.size(); i++) {
       GenerationTask task = tasks.get(i);
       if (!task.inPrompt() || task.endIfCancelled()) {
@@ -126,20 +119,34 @@ public final class Batcher implements AutoCloseable {
       if (count > 0) {
         task.addPrompt(batch, ids, count);
         inPass.add(task);
-        anyComplete |= count == task.promptRowsLeft();
+        if (count == task.promptRowsLeft()) {
+          task.want(results, inPass.size() - 1, 1);
+        }
       }
     }
     if (inPass.isEmpty()) {
       return;
     }
-    decoder.forward(batch, ids, imageRows, anyComplete ? logits : null);
+    decoder.forward(batch, ids, imageRows, results);
     for (int i = 0; i < inPass.size(); i++) {
       GenerationTask task = inPass.get(i);
       task.promptComputed(batch.rows(i));
       if (task.promptRowsLeft() == 0) {
-        task.accept(logits, i);
+        task.accept(results, i);
       }
     }
+  }
+
+  private void beginPass() {
+    batch.clear();
+    inPass.clear();
+    results.clear();
+  }
+
+  /** Notes that the batch has got the rows of another task's step. */
+  private void join(GenerationTask task, int rows) {
+    inPass.add(task);
+    task.want(results, batch.size() - rows, rows);
   }
 
   private boolean anyAnswers() {
@@ -164,22 +171,21 @@ public final class Batcher implements AutoCloseable {
   }
 
   private void decode() {
-    batch.clear();
-    inPass.clear();
+    beginPass();
     for (int i = 0; i < tasks.size(); i++) {
       GenerationTask task = tasks.get(i);
       if (task.inPrompt() && task.promptTokens() == 1) {
         task.addPrompt(batch, ids, 1); // a prompt of one row is a step from nothing
-        inPass.add(task);
+        join(task, 1);
       } else if (task.stepRows() > 0) {
         task.addStep(batch, ids);
-        inPass.add(task);
+        join(task, task.stepRows());
       }
     }
     if (inPass.isEmpty()) {
       return;
     }
-    decoder.forward(batch, ids, null, logits);
+    decoder.forward(batch, ids, null, results);
     int row = 0;
     for (int i = 0; i < inPass.size(); i++) {
       GenerationTask task = inPass.get(i);
@@ -189,7 +195,7 @@ public final class Batcher implements AutoCloseable {
       } else {
         rows = task.stepRows();
       }
-      task.accept(logits, row);
+      task.accept(results, row);
       row += rows;
     }
   }
@@ -197,6 +203,6 @@ public final class Batcher implements AutoCloseable {
   /** Frees the memory for scores. */
   @Override
   public void close() {
-    arena.close();
+    results.close();
   }
 }

@@ -2,7 +2,6 @@ package io.minigpt4.generate;
 
 import io.minigpt4.tensor.Batch;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
-import java.lang.foreign.MemorySegment;
 
 /** Beam search whose best hypothesis becomes the answer, and its cache the session's. */
 final class BeamDecoding implements Continuation {
@@ -30,8 +29,8 @@ final class BeamDecoding implements Continuation {
   }
 
   @Override
-  public boolean accept(MemorySegment logits, int firstRow) {
-    if (search.step(logits, firstRow) && !listener.isCancelled()) {
+  public boolean accept(PassResults results, int firstRow) {
+    if (search.step(results.scores(), firstRow) && !listener.isCancelled()) {
       return true;
     }
     BeamSearch.Found found = search.found();

@@ -2,7 +2,6 @@ package io.minigpt4.generate;
 
 import io.minigpt4.tensor.Batch;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
-import java.lang.foreign.MemorySegment;
 
 /**
  * An answer that grows by a pass of the model at a time: takes the scores of its last rows, says
@@ -11,14 +10,13 @@ import java.lang.foreign.MemorySegment;
  */
 interface Continuation extends AutoCloseable {
   /**
-   * Takes the scores of the token that follows each of its rows: first those behind the prompt, one
-   * row, then of what {@link #addTo} added.
+   * Takes what a pass brings of each of its rows: first of those behind the prompt, one row, then
+   * of what {@link #addTo} added.
    *
-   * @param logits [., vocabulary] floats in host memory
-   * @param firstRow its first row in them; its others follow
+   * @param firstRow its first row in the results; its others follow
    * @return whether the answer goes on
    */
-  boolean accept(MemorySegment logits, int firstRow);
+  boolean accept(PassResults results, int firstRow);
 
   /** Sequences that {@link #addTo} would add, one row each. */
   int rows();

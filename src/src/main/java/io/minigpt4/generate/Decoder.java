@@ -4,6 +4,8 @@ import io.minigpt4.model.Llama;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.TokenChoice;
+import io.minigpt4.tensor.TokenRule;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
@@ -26,6 +28,28 @@ public interface Decoder {
    */
   void forward(Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable MemorySegment logits);
 
+  /**
+   * The same pass for whatever is wanted of its sequences.
+   *
+   * @param results says what is wanted, and gets it
+   */
+  default void forward(Batch batch, int[] ids, @Nullable Tensor imageRows, PassResults results) {
+    if (results.anyChoices()) {
+      throw new IllegalStateException("this decoder chooses no tokens");
+    }
+    forward(batch, ids, imageRows, results.anyWanted() ? results.scores() : null);
+  }
+
+  /**
+   * Begins to choose a sequence's tokens on the device; see {@link
+   * io.minigpt4.tensor.Ops#tokenChoice}.
+   *
+   * @return null if tokens are chosen from scores in host memory
+   */
+  default @Nullable TokenChoice tokenChoice(TokenRule rule, int... endIds) {
+    return null;
+  }
+
   /** LLaMA as a decoder. */
   static Decoder of(Llama llama) {
     return new Decoder() {
@@ -43,6 +67,16 @@ public interface Decoder {
       public void forward(
           Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable MemorySegment logits) {
         llama.forward(batch, ids, imageRows, logits);
+      }
+
+      @Override
+      public void forward(Batch batch, int[] ids, @Nullable Tensor imageRows, PassResults results) {
+        llama.score(batch, ids, imageRows, results.anyWanted() ? results : null);
+      }
+
+      @Override
+      public @Nullable TokenChoice tokenChoice(TokenRule rule, int... endIds) {
+        return llama.scoringOps().tokenChoice(rule, endIds);
       }
     };
   }

@@ -1,9 +1,9 @@
 package io.minigpt4.generate;
 
 import io.minigpt4.tensor.Batch;
+import io.minigpt4.tensor.TokenChoice;
 import io.minigpt4.text.Prompt;
 import it.unimi.dsi.fastutil.ints.IntList;
-import java.lang.foreign.MemorySegment;
 import java.util.Objects;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -21,9 +21,12 @@ public final class GenerationTask {
   private final int mostRows;
   private final GenerationListener listener;
   private final AnswerStream answer;
+  private final Supplier<@Nullable TokenChoice> beginChoice;
   private final Supplier<Continuation> begin;
 
   private int computed;
+  private boolean choiceBegun;
+  private @Nullable TokenChoice choice;
   private @Nullable Continuation continuation;
   private @Nullable Generation result;
   private @Nullable RuntimeException failure;
@@ -33,6 +36,7 @@ public final class GenerationTask {
   /**
    * @param session holds the prompt's first rows or none; a generation at a time
    * @param mostRows the most sequences of a step: beams
+   * @param beginChoice lets the device choose the tokens, if it can and nobody needs scores
    * @param begin makes the answer, once the prompt is computed
    */
   GenerationTask(
@@ -41,12 +45,14 @@ public final class GenerationTask {
       int mostRows,
       GenerationListener listener,
       AnswerStream answer,
+      Supplier<@Nullable TokenChoice> beginChoice,
       Supplier<Continuation> begin) {
     this.session = session;
     this.prompt = prompt.ids();
     this.mostRows = mostRows;
     this.listener = listener;
     this.answer = answer;
+    this.beginChoice = beginChoice;
     this.begin = begin;
     this.cached = session.reuse(prompt);
     this.computed = cached;
@@ -137,8 +143,28 @@ public final class GenerationTask {
     Objects.requireNonNull(continuation).addTo(batch, ids);
   }
 
-  /** Takes scores: those behind the prompt, then those of what {@link #addStep} added. */
-  void accept(MemorySegment logits, int firstRow) {
+  /**
+   * Asks for what it needs of a pass: of the prompt's last row, then of what {@link #addStep}
+   * added.
+   *
+   * @param rows how many there are
+   */
+  void want(PassResults results, int firstRow, int rows) {
+    if (!choiceBegun) {
+      choice = beginChoice.get();
+      choiceBegun = true;
+    }
+    for (int row = firstRow; row < firstRow + rows; row++) {
+      if (choice == null) {
+        results.wantScores(row);
+      } else {
+        results.wantToken(row, choice);
+      }
+    }
+  }
+
+  /** Takes what it asked for by {@link #want}. */
+  void accept(PassResults results, int firstRow) {
     try {
       Continuation goingOn = continuation;
       if (goingOn == null) {
@@ -146,7 +172,7 @@ public final class GenerationTask {
         goingOn = begin.get();
         continuation = goingOn;
       }
-      if (!goingOn.accept(logits, firstRow)) {
+      if (!goingOn.accept(results, firstRow)) {
         end(goingOn.ids(), goingOn.reason());
       }
     } catch (RuntimeException e) {
@@ -177,6 +203,9 @@ public final class GenerationTask {
   private void closeContinuation() {
     if (continuation != null) {
       continuation.close();
+    }
+    if (choice != null) {
+      choice.close();
     }
   }
 }

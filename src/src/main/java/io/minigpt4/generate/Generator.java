@@ -1,13 +1,14 @@
 package io.minigpt4.generate;
 
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.TokenChoice;
+import io.minigpt4.tensor.TokenRule;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.ChatTemplate;
 import io.minigpt4.text.Prompt;
 import io.minigpt4.text.Tokenizer;
 import java.util.Arrays;
 import java.util.random.RandomGenerator;
-import java.util.random.RandomGeneratorFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -114,7 +115,25 @@ public final class Generator implements AutoCloseable {
         config.numBeams(),
         listener,
         answer,
+        () -> tokenChoice(config, topScores),
         () -> begin(session, config, topScores, stop, answer, listener));
+  }
+
+  /** Where a token is all that is needed of a step, the device chooses it, if it can. */
+  private @Nullable TokenChoice tokenChoice(GenerationConfig config, int topScores) {
+    if (config.numBeams() > 1 || topScores > 0) {
+      return null;
+    }
+    TokenRule rule =
+        new TokenRule(
+            config.samples() ? (float) config.temperature() : 0,
+            config.topK(),
+            config.topP(),
+            (float) config.repetitionPenalty(),
+            config.minNewTokens(),
+            config.maxNewTokens(),
+            config.seed());
+    return decoder.tokenChoice(rule, eosIds);
   }
 
   private Continuation begin(
@@ -125,7 +144,7 @@ public final class Generator implements AutoCloseable {
       AnswerStream answer,
       GenerationListener listener) {
     LogitsProcessor processor = new LogitsProcessor(scratch, config, eosIds);
-    RandomGenerator random = random(config);
+    RandomGenerator random = new PhiloxGenerator(config.seed());
     if (config.numBeams() == 1) {
       return new TokenDecoding(
           session, processor, config, stop, random, answer, listener, scores, topScores);
@@ -155,11 +174,6 @@ public final class Generator implements AutoCloseable {
       listener.onTrim(prompt.length() - room);
     }
     return prompt.last(room);
-  }
-
-  private static RandomGenerator random(GenerationConfig config) {
-    // by name, so that the numbers stay the same whatever a JDK's default becomes
-    return RandomGeneratorFactory.of("L64X128MixRandom").create(config.seed());
   }
 
   /** Frees the memory for scores. */

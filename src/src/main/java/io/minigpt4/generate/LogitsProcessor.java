@@ -147,11 +147,16 @@ final class LogitsProcessor {
       }
     }
     if (best < 0 || highest == Float.POSITIVE_INFINITY) {
-      throw new UserException(
-          "the model's scores are not finite: its weights are damaged or overflow their type; get"
-              + " the files again");
+      throw notFinite();
     }
     return best;
+  }
+
+  /** What there is to say where no token can be chosen. */
+  static UserException notFinite() {
+    return new UserException(
+        "the model's scores are not finite: its weights are damaged or overflow their type; get"
+            + " the files again");
   }
 
   /** Scores to log-probabilities: x − log Σ eˣ, in place. */

@@ -24,7 +24,7 @@ final class TokenDecoding implements Continuation {
   private FinishReason reason = FinishReason.CANCELLED;
 
   /**
-   * @param scores [vocabulary], used in {@link #accept} only
+   * @param scores [vocabulary], used in {@link #accept} only, unless the device chooses
    * @param topScores how many likely tokens the listener is told of with each; 0 for none
    */
   TokenDecoding(
@@ -50,11 +50,22 @@ final class TokenDecoding implements Continuation {
   }
 
   @Override
-  public boolean accept(MemorySegment logits, int firstRow) {
+  public boolean accept(PassResults results, int row) {
     if (!ids.isEmpty()) {
       session.computed(next, 0, 1);
     }
-    long at = (long) Float.BYTES * firstRow * scores.length;
+    if (!results.isChosen(row)) {
+      return fromScores(results.scores(), row);
+    }
+    int id = results.token(row);
+    if (id < 0) {
+      throw LogitsProcessor.notFinite();
+    }
+    return take(id, null);
+  }
+
+  private boolean fromScores(MemorySegment logits, int row) {
+    long at = (long) Float.BYTES * row * scores.length;
     MemorySegment.copy(logits, ValueLayout.JAVA_FLOAT, at, scores, 0, scores.length);
     TokenScores told = null;
     int id;
@@ -67,9 +78,7 @@ final class TokenDecoding implements Continuation {
       float raw = logits.get(ValueLayout.JAVA_FLOAT, at + (long) Float.BYTES * id);
       told = new TokenScores((float) (raw - logTotal), top);
     }
-    ids.add(id);
-    next[0] = id;
-    return goesOn(id, told);
+    return take(id, told);
   }
 
   private int choose() {
@@ -77,7 +86,10 @@ final class TokenDecoding implements Continuation {
     return config.samples() ? processor.sample(scores, random) : LogitsProcessor.argmax(scores);
   }
 
-  private boolean goesOn(int id, @Nullable TokenScores told) {
+  /** Takes a token; whether the answer goes on. */
+  private boolean take(int id, @Nullable TokenScores told) {
+    ids.add(id);
+    next[0] = id;
     listener.onToken(id, told);
     boolean stopText = answer.append(id);
     if (stop.isEos(id)) {

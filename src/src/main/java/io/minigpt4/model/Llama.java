@@ -34,6 +34,7 @@ public final class Llama {
   private final Tensor head;
   private final KvCache.Pool pool;
   private final DecodeStep decodeStep = new DecodeStep();
+  private final HostScores hostScores = new HostScores();
   private @Nullable MemorySegment crossing;
 
   private final Batch chunk = new Batch(CHUNK);
@@ -54,6 +55,30 @@ public final class Llama {
             ops().activation(),
             config.numKeyValueHeads(),
             config.headSize());
+  }
+
+  /** Takes a pass's scores while they are on the device that made them. */
+  @FunctionalInterface
+  public interface ScoreReader {
+    /**
+     * Takes scores of the tokens that follow some sequences' last rows; they may be changed, and do
+     * not last beyond the call.
+     *
+     * @param ops the device that holds them
+     * @param scores [n, vocabSize] F32 of the sequences {@code first} to {@code first + n − 1}
+     */
+    void read(Ops ops, Tensor scores, int first);
+  }
+
+  /** Brings scores to host memory. */
+  private static final class HostScores implements ScoreReader {
+    private @Nullable MemorySegment target;
+
+    @Override
+    public void read(Ops ops, Tensor scores, int first) {
+      MemorySegment all = Objects.requireNonNull(target);
+      ops.read(scores, first == 0 ? all : all.asSlice((long) Float.BYTES * first * scores.width()));
+    }
   }
 
   /** Makes layer {@code i} on a device. */
@@ -160,6 +185,11 @@ public final class Llama {
     return stages.getFirst().ops();
   }
 
+  /** Where scores are made; of several devices the last. */
+  public Ops scoringOps() {
+    return stages.getLast().ops();
+  }
+
   /** Which device cannot compute any more, and why; null if all can. */
   public @Nullable String failure() {
     for (LlamaStage stage : stages) {
@@ -203,18 +233,30 @@ public final class Llama {
    */
   public void forward(
       Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable MemorySegment logits) {
+    hostScores.target = logits;
+    score(batch, ids, imageRows, logits == null ? null : hostScores);
+    hostScores.target = null;
+  }
+
+  /**
+   * {@link #forward} with scores that stay on the device.
+   *
+   * @param scores is given the scores of each sequence once, in order; null if nobody wants them
+   */
+  public void score(
+      Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable ScoreReader scores) {
     if (batch.totalRows() > CHUNK) {
-      forwardInChunks(batch, ids, imageRows, logits);
+      forwardInChunks(batch, ids, imageRows, scores);
       return;
     }
     for (int i = 0; i < batch.size(); i++) {
       lastRows[i] = batch.start(i) + batch.rows(i) - 1;
     }
-    pass(batch, ids, imageRows, batch.size(), logits);
+    pass(batch, ids, imageRows, batch.size(), scores, 0);
   }
 
   private void forwardInChunks(
-      Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable MemorySegment logits) {
+      Batch batch, int[] ids, @Nullable Tensor imageRows, @Nullable ScoreReader scores) {
     int sequence = 0;
     int rowInSequence = 0;
     int done = 0;
@@ -235,26 +277,26 @@ public final class Llama {
       }
       System.arraycopy(ids, done, chunkIds, 0, chunk.totalRows());
       done += chunk.totalRows();
-      MemorySegment part =
-          logits == null
-              ? null
-              : logits.asSlice((long) Float.BYTES * finished * config.vocabSize());
-      pass(chunk, chunkIds, imageRows, wanted, part);
+      pass(chunk, chunkIds, imageRows, wanted, scores, finished);
       finished += wanted;
     }
     chunk.clear();
   }
 
-  /** One pass of at most {@link #CHUNK} rows; the first {@code wanted} of lastRows get logits. */
+  /**
+   * One pass of at most {@link #CHUNK} rows; the first {@code wanted} of lastRows get scores, which
+   * are those of the sequences from {@code first} on.
+   */
   private void pass(
       Batch batch,
       int[] ids,
       @Nullable Tensor imageRows,
       int wanted,
-      @Nullable MemorySegment logits) {
+      @Nullable ScoreReader reader,
+      int first) {
     int rows = batch.totalRows();
     boolean repeats =
-        rows == wanted && rows <= LlamaStage.KEPT_ROWS && imageRows == null && logits != null;
+        rows == wanted && rows <= LlamaStage.KEPT_ROWS && imageRows == null && reader != null;
     LlamaBuffers before = null;
     for (int s = 0; s < stages.size(); s++) {
       LlamaStage stage = stages.get(s);
@@ -265,7 +307,7 @@ public final class Llama {
         if (before != null) {
           carry(before, stages.get(s - 1), b, stage);
         }
-        boolean scored = logits != null && wanted > 0;
+        boolean scored = reader != null && wanted > 0;
         Tensor scores = scored && s + 1 == stages.size() ? stage.logits(wanted) : null;
         if (repeats) {
           checkTokens(ids, rows);
@@ -275,8 +317,8 @@ public final class Llama {
         } else {
           run(s, batch, ids, imageRows, b, scores);
         }
-        if (scores != null && logits != null) {
-          stage.ops().read(scores, logits);
+        if (scores != null && reader != null) {
+          reader.read(stage.ops(), scores, first);
         }
         before = b;
       } finally {

@@ -213,6 +213,33 @@ public interface Ops extends AutoCloseable {
     throw new UserException("there is no training on " + device() + "; use --device cpu");
   }
 
+  // ---- tokens
+
+  /**
+   * Begins to choose a sequence's tokens where the scores are, so that these need not come to the
+   * host.
+   *
+   * @param endIds tokens that end the sequence, which the rule may forbid at first; each below the
+   *     vocabulary's size
+   * @return null if scores are read and tokens chosen on the host, as on the CPU
+   */
+  default @Nullable TokenChoice tokenChoice(TokenRule rule, int... endIds) {
+    return null;
+  }
+
+  /**
+   * Chooses a token for each row that has a choice, and waits for it. The other rows keep their
+   * scores.
+   *
+   * @param scores [n, vocabulary] F32; what is in rows with a choice is undefined afterwards
+   * @param choices of this device, or null; that of row i is at {@code first + i}
+   * @param tokens gets the chosen ids at the same places; −1 where the highest score is infinite or
+   *     no score is a number above −∞
+   */
+  default void choose(Tensor scores, @Nullable TokenChoice[] choices, int first, int[] tokens) {
+    throw new UnsupportedOperationException(device() + " chooses no tokens");
+  }
+
   // ---- repetition
 
   /**

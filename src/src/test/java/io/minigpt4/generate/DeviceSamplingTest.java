@@ -3,7 +3,6 @@ package io.minigpt4.generate;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.kernels.KernelLibrary;
-import io.minigpt4.kernels.Philox;
 import io.minigpt4.kernels.Sampling;
 import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.nativelib.CudaModules;
@@ -14,7 +13,6 @@ import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.ints.IntList;
 import java.lang.foreign.MemorySegment;
 import java.util.Random;
-import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -24,26 +22,6 @@ class DeviceSamplingTest {
   private static final int EOS = 2;
   private static final int VOCABULARY = 1200;
   private static final int STEPS = 6;
-
-  /** The random numbers that the kernel draws. */
-  private static final class Uniform implements RandomGenerator {
-    private final long seed;
-    private long counter;
-
-    Uniform(long seed) {
-      this.seed = seed;
-    }
-
-    @Override
-    public double nextDouble() {
-      return Philox.uniform(seed, counter++);
-    }
-
-    @Override
-    public long nextLong() {
-      throw new UnsupportedOperationException("the sampler draws doubles");
-    }
-  }
 
   @Test
   void deviceAndHostChooseTheSameTokens() {
@@ -88,7 +66,7 @@ class DeviceSamplingTest {
   private static int[] host(GenerationConfig config, float[] logits) {
     LogitsProcessor processor =
         new LogitsProcessor(new LogitsProcessor.Scratch(VOCABULARY), config, EOS);
-    Uniform random = new Uniform(config.seed());
+    PhiloxGenerator random = new PhiloxGenerator(config.seed());
     IntList tokens = new IntArrayList();
     for (int step = 0; step < STEPS; step++) {
       float[] scores = logits.clone();
@@ -101,7 +79,7 @@ class DeviceSamplingTest {
 
   private static int[] device(
       SoftGpu gpu, Sampling sampling, GenerationConfig config, float[] logits) {
-    byte[] state = new byte[Sampling.STATE_BYTES];
+    byte[] state = new byte[Math.toIntExact(Sampling.stateBytes(1, STEPS))];
     Sampling.state(
         MemorySegment.ofArray(state),
         config.samples() ? (float) config.temperature() : 0,
@@ -109,23 +87,20 @@ class DeviceSamplingTest {
         config.topP(),
         (float) config.repetitionPenalty(),
         config.minNewTokens(),
+        new int[] {EOS},
         config.seed(),
-        0,
-        0,
         STEPS);
-    long states = put(gpu, MemorySegment.ofArray(state));
-    long history = gpu.alloc(4L * STEPS);
-    long eos = put(gpu, MemorySegment.ofArray(new int[] {EOS}));
+    long own = put(gpu, MemorySegment.ofArray(state));
+    long states = put(gpu, MemorySegment.ofArray(new long[] {own}));
     long scratch = gpu.alloc(Sampling.scratchBytes(1, VOCABULARY));
     long token = gpu.alloc(4);
+    int[] tokens = new int[STEPS];
     for (int step = 0; step < STEPS; step++) {
       long scores = put(gpu, MemorySegment.ofArray(logits));
-      sampling.sample(
-          0, scores, VOCABULARY, 1, VOCABULARY, states, history, STEPS, eos, 1, scratch, token);
+      sampling.sample(0, scores, VOCABULARY, 1, VOCABULARY, states, scratch, token);
       gpu.free(scores);
+      gpu.copyFromDevice(MemorySegment.ofArray(tokens).asSlice(4L * step, 4), token);
     }
-    int[] tokens = new int[STEPS];
-    gpu.copyFromDevice(MemorySegment.ofArray(tokens), history);
     return tokens;
   }
 

@@ -142,7 +142,7 @@ class GeneratorTest {
     GenerationConfig config =
         GenerationConfig.builder().topK(0).topP(1).seed(42).maxNewTokens(6).build();
     Generation result = run(history -> new float[VOCABULARY], prompt(4), config);
-    assertThat(result.ids().toIntArray()).isEqualTo(new int[] {487, 469, 495, 570, 372, 77});
+    assertThat(result.ids().toIntArray()).isEqualTo(new int[] {429, 691, 578, 510, 228, 220});
   }
 
   @Test

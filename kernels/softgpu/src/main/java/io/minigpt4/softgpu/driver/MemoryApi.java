@@ -5,17 +5,30 @@ import io.minigpt4.softgpu.driver.State.Device;
 import io.minigpt4.softgpu.driver.State.Stream;
 import io.minigpt4.softgpu.run.Allocation;
 import io.minigpt4.softgpu.run.DeviceMemory;
+import java.util.concurrent.atomic.LongAdder;
 import org.jspecify.annotations.Nullable;
 
 /** Memory of the CUDA driver API: device, pinned, pools, copies, fills. */
 final class MemoryApi {
   private final State state;
+  private final LongAdder toDevice = new LongAdder();
+  private final LongAdder toHost = new LongAdder();
 
   /** The default pool of a device. */
   private record Pool(Device device) {}
 
   MemoryApi(State state) {
     this.state = state;
+  }
+
+  /** Bytes that were copied from the host so far. */
+  long bytesToDevice() {
+    return toDevice.sum();
+  }
+
+  /** Bytes that were copied to the host so far. */
+  long bytesToHost() {
+    return toHost.sum();
   }
 
   public int cuMemGetInfo_v2(long free, long total) {
@@ -126,7 +139,12 @@ final class MemoryApi {
   public int cuMemcpyHtoDAsync_v2(long to, long from, long bytes, long stream) {
     Stream s = state.stream(stream);
     inside(s, to, bytes);
-    state.enqueue(s, () -> s.device.gpu.copyToDevice(to, Native.at(from, bytes)));
+    state.enqueue(
+        s,
+        () -> {
+          s.device.gpu.copyToDevice(to, Native.at(from, bytes));
+          toDevice.add(bytes);
+        });
     return Status.SUCCESS;
   }
 
@@ -137,7 +155,12 @@ final class MemoryApi {
   public int cuMemcpyDtoHAsync_v2(long to, long from, long bytes, long stream) {
     Stream s = state.stream(stream);
     inside(s, from, bytes);
-    state.enqueue(s, () -> s.device.gpu.copyFromDevice(Native.at(to, bytes), from));
+    state.enqueue(
+        s,
+        () -> {
+          s.device.gpu.copyFromDevice(Native.at(to, bytes), from);
+          toHost.add(bytes);
+        });
     return Status.SUCCESS;
   }
 

@@ -36,6 +36,7 @@ public final class SoftDriver implements AutoCloseable {
   private final SymbolLookup nccl;
   private final CudnnApi cudnnApi;
   private final NcclApi ncclApi;
+  private final MemoryApi memoryApi;
   private final List<Fault> faults = new ArrayList<>();
   private final Map<String, Injection> injections = new HashMap<>();
   private final Map<String, Long> calls = new HashMap<>();
@@ -62,12 +63,13 @@ public final class SoftDriver implements AutoCloseable {
     }
     State state = new State(gpus);
     Stubs.Calls watcher = new Watcher();
+    memoryApi = new MemoryApi(state);
     driver =
         Stubs.of(
             arena,
             watcher,
             new DeviceApi(state, arena),
-            new MemoryApi(state),
+            memoryApi,
             new StreamApi(state),
             new ModuleApi(state, this::note));
     cublasLt = Stubs.of(arena, watcher, new CublasLtApi(state));
@@ -135,6 +137,16 @@ public final class SoftDriver implements AutoCloseable {
   /** How often a function has been called. */
   public synchronized long calls(String function) {
     return calls.getOrDefault(function, 0L);
+  }
+
+  /** Bytes that were copied from host memory to devices, by replayed graphs too. */
+  public long bytesToDevice() {
+    return memoryApi.bytesToDevice();
+  }
+
+  /** Bytes that were copied from devices to host memory, by replayed graphs too. */
+  public long bytesToHost() {
+    return memoryApi.bytesToHost();
   }
 
   private synchronized int before(String function) {
