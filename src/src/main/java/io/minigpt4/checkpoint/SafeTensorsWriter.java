@@ -72,6 +72,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
   private final Map<String, Long> appended = new HashMap<>();
   private final Set<String> written = new HashSet<>();
   private @Nullable FileChannel channel;
+  private @Nullable WriteBehind behind;
   private @Nullable Consumer<ByteBuffer> observer;
   private boolean headerWritten;
 
@@ -244,6 +245,9 @@ public final class SafeTensorsWriter implements AutoCloseable {
     }
     try {
       FileChannel out = open();
+      if (behind != null) {
+        behind.finish();
+      }
       if (forced) {
         out.force(true);
       }
@@ -258,6 +262,9 @@ public final class SafeTensorsWriter implements AutoCloseable {
   /** Removes what was written, unless it was committed. */
   @Override
   public void close() {
+    if (behind != null) {
+      behind.close();
+    }
     if (channel == null) {
       return;
     }
@@ -290,6 +297,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
       }
       out = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
       channel = out;
+      behind = new WriteBehind(out);
       temporary.toFile().deleteOnExit(); // for Ctrl-C, which passes close by
     }
     return out;
@@ -383,6 +391,9 @@ public final class SafeTensorsWriter implements AutoCloseable {
       while (chunk.hasRemaining()) {
         start += out.write(chunk, start);
       }
+    }
+    if (behind != null) {
+      behind.wrote(bytes.byteSize());
     }
   }
 

@@ -17,11 +17,15 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
   private static final List<String> MODEL_KEYS =
       List.of("model", "state_dict", "model_state_dict", "module");
 
+  /** What PyTorch's DistributedDataParallel puts before every name. */
+  private static final String WRAPPER = "module.";
+
   private static final int MAX_DEPTH = 32;
   private static final int MAX_VALUES = 500_000;
 
   /**
-   * Flattens an object. The model's dictionary comes first and without a prefix.
+   * Flattens an object. The model's dictionary comes first and without a prefix, also without the
+   * {@code module.} that a model trained in parallel has before all its names.
    *
    * @throws UserException if there is no tensor in it
    */
@@ -31,12 +35,12 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
     if (root instanceof Map<?, ?> outer) {
       for (String key : MODEL_KEYS) {
         if (outer.get(key) instanceof Map<?, ?> model && holdsTensors(model)) {
-          flattener.flatten("", model, 0);
+          flattener.flatten("", unwrapped(model), 0);
           outer.remove(key);
           break;
         }
       }
-      flattener.flatten("", outer, 0);
+      flattener.flatten("", unwrapped(outer), 0);
     }
     if (tree.tensors.isEmpty()) {
       throw new UserException(where + " holds no tensors with names: is it a checkpoint?");
@@ -46,6 +50,19 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
 
   private static boolean holdsTensors(Map<?, ?> map) {
     return map.values().stream().anyMatch(TorchTensor.class::isInstance);
+  }
+
+  private static Map<?, ?> unwrapped(Map<?, ?> model) {
+    boolean wrapped =
+        !model.isEmpty()
+            && model.keySet().stream()
+                .allMatch(key -> key instanceof String name && name.startsWith(WRAPPER));
+    if (!wrapped) {
+      return model;
+    }
+    Map<String, Object> names = new LinkedHashMap<>();
+    model.forEach((key, value) -> names.put(key.toString().substring(WRAPPER.length()), value));
+    return names;
   }
 
   /** Walks an object that may hold itself, or share parts in endless ways. */

@@ -190,6 +190,11 @@ final class ModelOptions {
             public void expects(long bytes) {
               warnIfTooLarge(bytes, quantiser != null);
             }
+
+            @Override
+            public void warns(String message) {
+              warn(message);
+            }
           };
       return new ModelLoader(devices, listener, quantiser).load(source, projection);
     }

@@ -1,9 +1,11 @@
 package io.minigpt4.config;
 
+import io.minigpt4.tensor.Suggestions;
 import io.minigpt4.tensor.UserException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -19,6 +21,9 @@ public final class ConfigNode {
   private final int line;
   private final String path;
   private final @Nullable Object value;
+
+  /** The keys that were asked for, whether they are there or not. */
+  private final Set<String> asked = new LinkedHashSet<>();
 
   /**
    * @param file the file's name, or where else the value comes from
@@ -80,6 +85,7 @@ public final class ConfigNode {
 
   /** The value of a key, or null if there is none or it is null. */
   public @Nullable ConfigNode find(String key) {
+    asked.add(key);
     ConfigNode child = entries().get(key);
     return child == null || child.value == null ? null : child;
   }
@@ -103,6 +109,32 @@ public final class ConfigNode {
     return child == null
         ? new ConfigNode(file, line, childPath(key), new LinkedHashMap<String, ConfigNode>())
         : child;
+  }
+
+  /**
+   * Warnings about keys that nobody has asked for until now, here and below.
+   *
+   * @return for each a line that says that it is ignored, and which known key is nearest
+   */
+  List<String> ignoredKeys() {
+    List<String> warnings = new ArrayList<>();
+    for (ConfigNode child : entries().values()) {
+      String key = child.path.substring(path.isEmpty() ? 0 : path.length() + 1);
+      if (asked.contains(key)) {
+        warnings.addAll(child.isMap() ? child.ignoredKeys() : List.of());
+      } else {
+        List<String> nearest = Suggestions.nearest(key, asked, 1);
+        warnings.add(
+            child.place()
+                + ": unknown key '"
+                + child.path
+                + "' is ignored"
+                + (nearest.isEmpty()
+                    ? ""
+                    : "; the nearest known one is '" + childPath(nearest.getFirst()) + "'"));
+      }
+    }
+    return warnings;
   }
 
   /** A whole number that must be there. */

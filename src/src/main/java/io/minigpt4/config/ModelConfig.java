@@ -3,6 +3,7 @@ package io.minigpt4.config;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -57,7 +58,20 @@ public record ModelConfig(
    * @throws UserException if it is missing, malformed or of another kind
    */
   public static ModelConfig read(Path file) {
-    return of(JsonFile.read(file));
+    return read(file, warning -> {});
+  }
+
+  /**
+   * Reads a file.
+   *
+   * @param warnings gets a line for each key that is not known
+   * @throws UserException if it is missing, malformed or of another kind
+   */
+  public static ModelConfig read(Path file, Consumer<String> warnings) {
+    ConfigNode root = JsonFile.read(file);
+    ModelConfig config = of(root);
+    root.ignoredKeys().forEach(warnings);
+    return config;
   }
 
   /**

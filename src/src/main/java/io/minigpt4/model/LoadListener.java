@@ -21,4 +21,11 @@ public interface LoadListener {
    * @param bytes of all weights
    */
   default void expects(long bytes) {}
+
+  /**
+   * Called for what may not be as the user thinks.
+   *
+   * @param message a line
+   */
+  default void warns(String message) {}
 }

@@ -94,7 +94,7 @@ public final class ModelLoader {
               + " is not a folder: a model folder holds config.json, tokenizer.model and weights");
     }
     Checkpoints.requireFinished(folder);
-    ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
+    ModelConfig config = ModelConfig.read(folder.resolve("config.json"), listener::warns);
     Tokenizer tokenizer = Tokenizer.load(folder.resolve("tokenizer.model"));
     Checkpoint weights =
         config.synthetic() == null ? Checkpoints.open(folder) : new RandomCheckpoint(config);

@@ -3,14 +3,18 @@ package io.minigpt4.checkpoint;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.testing.Golden;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -44,6 +48,22 @@ class TorchCheckpointTest {
         assertThat(torch.shape(tensor)).as(tensor).isEqualTo(plain.shape(tensor));
         assertThat(bytes(torch.tensor(tensor))).as(tensor).isEqualTo(bytes(plain.tensor(tensor)));
       }
+    }
+  }
+
+  @Test
+  void namesOfAModelThatWasTrainedInParallelLoseTheirPrefix() {
+    Tensor one = Tensor.of(DType.F32, Arena.ofAuto().allocate(4), 1);
+    Map<String, Object> wrapped = Map.of("module.a.weight", one, "module.b", one);
+    for (Map<String, Object> root : List.of(wrapped, Map.of("model", wrapped, "epoch", 3L))) {
+      TorchWriter.write(dir.resolve("wrapped.pth"), root);
+      try (Checkpoint c = Checkpoints.open(dir.resolve("wrapped.pth"))) {
+        assertThat(c.names()).containsExactlyInAnyOrder("a.weight", "b");
+      }
+    }
+    TorchWriter.write(dir.resolve("half.pth"), Map.of("module.a", one, "b", one));
+    try (Checkpoint c = Checkpoints.open(dir.resolve("half.pth"))) {
+      assertThat(c.names()).containsExactlyInAnyOrder("module.a", "b");
     }
   }
 

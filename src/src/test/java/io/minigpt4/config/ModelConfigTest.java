@@ -7,6 +7,8 @@ import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -142,6 +144,29 @@ class ModelConfigTest {
     assertThat(c.vision().numTokens()).isEqualTo(65);
     assertThat(c.qformer()).isEqualTo(new QFormerConfig(16, 192, 4, 3, 768, 1e-12f));
     assertThat(c.llama().hiddenSize()).isEqualTo(5120);
+  }
+
+  @Test
+  void aKeyThatIsNotKnownIsNamedWithTheNearest(@TempDir Path dir) throws IOException {
+    ModelConfig config = ModelConfig.parse("config.json", DEMO);
+    Path file = Files.writeString(dir.resolve("config.json"), config.toJson());
+    List<String> warnings = new ArrayList<>();
+    assertThat(ModelConfig.read(file, warnings::add)).isEqualTo(config);
+    assertThat(warnings).isEmpty();
+
+    Files.writeString(
+        file,
+        config
+            .toJson()
+            .replace("\"version\"", "\"nom\" : 1,\n  \"version\"")
+            .replace("\"rope_theta\"", "\"rope_tetha\""));
+    ModelConfig.read(file, warnings::add);
+    assertThat(warnings)
+        .containsExactly(
+            file + ":3: unknown key 'nom' is ignored; the nearest known one is 'name'",
+            file
+                + ":32: unknown key 'llama.rope_tetha' is ignored; the nearest known one is"
+                + " 'llama.rope_theta'");
   }
 
   @Test

@@ -121,9 +121,19 @@ final class VerifyCommand implements Callable<Integer> {
   /** What was found out about the shapes; empty if nothing says what they should be. */
   private String shapes(Checkpoint checkpoint) {
     if (Weights.isModelFolder(path)) {
+      LoadListener listener =
+          new LoadListener() {
+            @Override
+            public void loaded(long done, long total) {}
+
+            @Override
+            public void warns(String message) {
+              Commands.warn(spec.commandLine().getErr(), message);
+            }
+          };
       try (CpuOps ops = CpuOps.createScalar(1);
           MiniGpt4 model =
-              new ModelLoader(ops, LoadListener.NONE).load(new ModelSource.Folder(path), null)) {
+              new ModelLoader(ops, listener).load(new ModelSource.Folder(path), null)) {
         return "the model '" + model.name() + "' loads";
       }
     }

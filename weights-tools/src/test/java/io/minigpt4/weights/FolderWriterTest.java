@@ -196,17 +196,14 @@ class FolderWriterTest {
     return String.join(File.pathSeparator, places);
   }
 
-  /** A limit on the size of files stands for a disk that fills up while it is written. */
-  @Test
-  @EnabledOnOs(OS.LINUX)
-  void aDiskThatFillsUpLeavesSomethingToGoOnWith() throws Exception {
-    Path out = dir.resolve("model");
+  /** Starts the tool in a process of its own, by a line of bash. */
+  private Process start(String bash, Object... arguments) throws Exception {
     List<String> command =
         new ArrayList<>(
             List.of(
                 "bash",
                 "-c",
-                "ulimit -f 700; exec \"$@\"",
+                bash,
                 "bash",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xshare:auto",
@@ -215,14 +212,52 @@ class FolderWriterTest {
                 "-cp",
                 classPath(),
                 "io.minigpt4.weights.Main"));
-    for (Object argument : Tiny.convert(out, "--shard-size", "900k")) {
+    for (Object argument : arguments) {
       command.add(argument.toString());
     }
+    return new ProcessBuilder(command)
+        .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+        .redirectError(dir.resolve("err").toFile())
+        .start();
+  }
+
+  /** Killed when its n-th shard appears, which leaves a file or two half written. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aRunThatIsKilledGoesOnWhereItWas() throws Exception {
+    Path out = dir.resolve("model");
+    Object[] command = Tiny.convert(out, "--shard-size", "60k");
+    for (int shards : new int[] {1, 5, 9}) {
+      Process process = start("exec \"$@\"", command);
+      while (process.isAlive() && count(out) < shards) {
+        Thread.sleep(1);
+      }
+      process.destroyForcibly().waitFor();
+      assertThat(process.exitValue()).as("killed in time").isNotZero();
+      Tiny.assertDoesNotLoad(out);
+    }
+    assertThat(Tool.run(command).exitCode()).isZero();
+
+    Path whole = dir.resolve("whole");
+    assertThat(Tool.run(Tiny.convert(whole, "--shard-size", "60k")).exitCode()).isZero();
+    assertThat(out.toFile().list()).containsExactlyInAnyOrder(whole.toFile().list());
+    for (String name : whole.toFile().list()) {
+      assertThat(out.resolve(name)).hasSameBinaryContentAs(whole.resolve(name));
+    }
+  }
+
+  private static int count(Path folder) {
+    String[] shards = folder.toFile().list((unused, name) -> name.startsWith("model-"));
+    return shards == null ? 0 : shards.length;
+  }
+
+  /** A limit on the size of files stands for a disk that fills up while it is written. */
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aDiskThatFillsUpLeavesSomethingToGoOnWith() throws Exception {
+    Path out = dir.resolve("model");
     Process process =
-        new ProcessBuilder(command)
-            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-            .redirectError(dir.resolve("err").toFile())
-            .start();
+        start("ulimit -f 700; exec \"$@\"", Tiny.convert(out, "--shard-size", "900k"));
     assertThat(process.waitFor()).as("%s", Files.readString(dir.resolve("err"))).isEqualTo(2);
 
     String err = Files.readString(dir.resolve("err"), StandardCharsets.UTF_8);

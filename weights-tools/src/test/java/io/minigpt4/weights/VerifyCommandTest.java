@@ -67,6 +67,18 @@ class VerifyCommandTest {
   }
 
   @Test
+  void aKeyThatTheConfigDoesNotKnowIsWarnedOf() throws IOException {
+    Path folder = converted();
+    Files.delete(folder.resolve("checksums.json"));
+    Path config = folder.resolve("config.json");
+    Files.writeString(
+        config, Files.readString(config).replace("\"version\"", "\"tokens\": 1, \"version\""));
+    Tool.Result result = Tool.run("verify", folder);
+    assertThat(result.err()).hasLineCount(1).contains("unknown key 'tokens' is ignored");
+    assertThat(result.exitCode()).isZero();
+  }
+
+  @Test
   void aListOfChecksumsCannotNameFilesElsewhere() throws IOException {
     Path folder = converted();
     Files.writeString(
