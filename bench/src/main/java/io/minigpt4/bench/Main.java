@@ -18,6 +18,7 @@ import picocli.CommandLine.Spec;
       KernelsBench.class,
       LlmBench.class,
       BatchBench.class,
+      ServeBench.class,
       VisionBench.class,
       TrainBench.class,
       ParityCommand.class,

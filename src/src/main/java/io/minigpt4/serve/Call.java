@@ -5,6 +5,7 @@ import com.sun.net.httpserver.HttpExchange;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.concurrent.Semaphore;
@@ -14,7 +15,7 @@ import org.jspecify.annotations.Nullable;
 final class Call {
   static final String JSON = "application/json";
   private static final long LINGER_BYTES = 64L << 20;
-  private static final long LINGER_NANOS = 3_000_000_000L;
+  private static final Duration LINGER = Duration.ofSeconds(3);
   private static final int KIB = 1024;
 
   private final HttpExchange exchange;
@@ -127,32 +128,44 @@ final class Call {
     }
   }
 
-  /**
-   * Reads the rest of the body for a while without keeping anything, because a client that is cut
-   * off while it sends does not read the answer.
-   */
-  void linger() {
-    byte[] buffer = new byte[16_384];
-    long end = System.nanoTime() + LINGER_NANOS;
-    try {
-      InputStream in = exchange.getRequestBody();
-      long read = 0;
-      while (read < LINGER_BYTES && System.nanoTime() < end) {
-        int count = in.read(buffer);
-        if (count < 0) {
-          return;
-        }
-        read += count;
-      }
-    } catch (IOException e) {
-      // It is gone; so is the need.
-    }
-  }
-
   // ---- answers
 
   void json(int code, byte[] value) throws IOException {
     send(code, JSON, value);
+  }
+
+  /**
+   * Sends an error, whether all of the request has come or not. What still comes is read for a
+   * while, because a client that is cut off while it sends does not read the answer.
+   */
+  void refuse(int code, byte[] error) throws IOException {
+    if (method().equals("HEAD")) {
+      json(code, error);
+      return;
+    }
+    replyHeaders().set("Content-Type", JSON);
+    status = code;
+    guard.run(
+        () -> {
+          exchange.sendResponseHeaders(code, error.length);
+          exchange.getResponseBody().write(error);
+          exchange.getResponseBody().flush();
+        });
+    guard.run(
+        LINGER,
+        () -> {
+          skipBody();
+          exchange.close();
+        });
+  }
+
+  private void skipBody() throws IOException {
+    byte[] buffer = new byte[16_384];
+    InputStream in = exchange.getRequestBody();
+    long read = 0;
+    for (int count = 0; count >= 0 && read < LINGER_BYTES; count = in.read(buffer)) {
+      read += count;
+    }
   }
 
   /** Sends a whole answer; to HEAD without its content. */

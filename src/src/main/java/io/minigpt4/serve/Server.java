@@ -329,8 +329,7 @@ public final class Server implements AutoCloseable {
         if (e.retryAfter() > 0) {
           call.replyHeaders().set("Retry-After", Integer.toString(e.retryAfter()));
         }
-        call.linger();
-        call.json(e.status(), Json.error(e));
+        call.refuse(e.status(), Json.error(e));
       } else if (call.isEventStream()) {
         call.piece(CompletionWriter.error(e));
         call.end();

@@ -38,8 +38,13 @@ final class WriteGuard implements AutoCloseable {
    * @throws IOException if the client has gone, or did not read in time
    */
   void run(Write write) throws IOException {
+    run(limit, write);
+  }
+
+  /** As {@link #run(Write)}, with a limit of its own. */
+  void run(Duration most, Write write) throws IOException {
     Alarm alarm = new Alarm(Thread.currentThread());
-    Future<?> ringing = clock.schedule(alarm, limit.toMillis(), TimeUnit.MILLISECONDS);
+    Future<?> ringing = clock.schedule(alarm, most.toMillis(), TimeUnit.MILLISECONDS);
     try {
       write.run();
     } catch (IOException | RuntimeException e) {

@@ -34,7 +34,7 @@ final class TestServer implements AutoCloseable {
   static final String SCENE = dataUri("scene.png");
 
   private final CpuOps ops = CpuOps.createScalar(2);
-  private final MiniGpt4 model =
+  final MiniGpt4 model =
       new ModelLoader(ops, LoadListener.NONE).load(new ModelSource.BuiltIn(), null);
   final ChatEngine engine;
   final Server server;
