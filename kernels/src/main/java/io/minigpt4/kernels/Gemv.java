@@ -21,6 +21,11 @@ public final class Gemv {
     Activation(int code) {
       this.code = code;
     }
+
+    /** What kernels call it. */
+    int code() {
+      return code;
+    }
   }
 
   private static final int THREADS = 256;

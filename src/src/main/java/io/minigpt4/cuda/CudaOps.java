@@ -19,6 +19,7 @@ import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.OpsArguments;
+import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.TokenChoice;
 import io.minigpt4.tensor.TokenRule;
@@ -182,12 +183,17 @@ public final class CudaOps implements Ops {
 
   @Override
   public Tensor load(Tensor host) {
+    device.enter();
     if (host.dtype().isQuantised()) {
-      throw new UserException(
-          "weights in 8 and 4 bits do not run on GPUs here: use --device cpu, or weights of 16 bits");
+      return Quantised.matrix(
+          host.dtype(),
+          uploaded(host.segment()),
+          uploaded(host.scales().segment()),
+          host.group(),
+          host.rows(),
+          host.width());
     }
     OpsArguments.dense(host, "a weight");
-    device.enter();
     boolean matrix = host.rank() > 1 && host.dtype() != DType.F16;
     Tensor weight = allocate(matrix ? DType.F16 : host.dtype(), host.shape());
     if (!matrix) {
@@ -204,6 +210,15 @@ public final class CudaOps implements Ops {
       progress.accept(host.segment().byteSize());
     }
     return weight;
+  }
+
+  private MemorySegment uploaded(MemorySegment host) {
+    Tensor bytes = allocate(DType.U8, host.byteSize());
+    staging.upload(host, bytes.address());
+    if (progress != null) {
+      progress.accept(host.byteSize());
+    }
+    return bytes.segment();
   }
 
   @Override

@@ -4,6 +4,7 @@ import io.minigpt4.kernels.Conversions;
 import io.minigpt4.kernels.Element;
 import io.minigpt4.kernels.Elementwise;
 import io.minigpt4.kernels.Gemv;
+import io.minigpt4.kernels.QuantisedLinear;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.Workspace;
@@ -24,6 +25,7 @@ final class LinearLayers {
   private final Elementwise elementwise;
   private final Conversions conversions;
   private final Gemv gemv;
+  private final QuantisedLinear quantised;
   private final Products products;
 
   LinearLayers(CudaDevice device, Workspace workspace, Elementwise elementwise) {
@@ -32,6 +34,7 @@ final class LinearLayers {
     this.elementwise = elementwise;
     this.conversions = new Conversions(device.kernels());
     this.gemv = new Gemv(device.kernels());
+    this.quantised = new QuantisedLinear(device.kernels());
     this.products = new Products(device);
   }
 
@@ -58,9 +61,26 @@ final class LinearLayers {
     if (out.elements() == 0) {
       return;
     }
+    int rows = Math.toIntExact(x.rows());
+    if (weight.dtype().isQuantised()
+        && QuantisedLinear.accepts(
+            device.address(x), x.rowStride(), rows, quantisedWeight(weight))) {
+      quantised.gemv(
+          device.stream(),
+          device.address(x),
+          x.rowStride(),
+          rows,
+          quantisedWeight(weight),
+          bias == null ? 0 : device.address(bias),
+          bias == null ? HALF : element(bias),
+          activation,
+          device.address(out),
+          element(out),
+          out.rowStride());
+      return;
+    }
     long mark = workspace.mark();
     Tensor halves = halves(weight);
-    int rows = Math.toIntExact(x.rows());
     int depth = Math.toIntExact(x.width());
     if (Gemv.accepts(HALF, device.address(x), x.rowStride(), rows, device.address(halves), depth)) {
       gemv.launch(
@@ -141,10 +161,24 @@ final class LinearLayers {
     return group;
   }
 
+  private QuantisedLinear.Weight quantisedWeight(Tensor weight) {
+    return new QuantisedLinear.Weight(
+        device.address(weight),
+        device.address(weight.scales()),
+        weight.group(),
+        Math.toIntExact(weight.rows()),
+        Math.toIntExact(weight.width()));
+  }
+
   /** A weight in float16; taken from the workspace where it is not stored so. */
   private Tensor halves(Tensor weight) {
     if (weight.dtype() == DType.F16) {
       return weight;
+    }
+    if (weight.dtype().isQuantised()) {
+      Tensor halves = workspace.take(DType.F16, weight.rows(), weight.width());
+      quantised.dequantise(device.stream(), quantisedWeight(weight), halves.address());
+      return halves;
     }
     // Only weights that were made by write and not by load.
     Tensor halves = workspace.take(DType.F16, weight.rows(), weight.width());

@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
       ConvertCommand.class,
       ApplyDeltaCommand.class,
       LlamaCommand.class,
+      QuantizeCommand.class,
       SynthCommand.class,
       InspectCommand.class,
       VerifyCommand.class,

@@ -101,7 +101,8 @@ final class QuantizeCommand implements Callable<Integer> {
       throw new UserException("--bits must be 8 or 4, not " + bits);
     }
     if (group < 32 || group > 128 || !Quantised.isGroup(group)) {
-      throw new UserException("--group must be 32, 64, 128 or another multiple of 8 between, not " + group);
+      throw new UserException(
+          "--group must be 32, 64, 128 or another multiple of 8 between, not " + group);
     }
     return new Quantiser(bits == 8 ? DType.Q8 : DType.Q4, group);
   }

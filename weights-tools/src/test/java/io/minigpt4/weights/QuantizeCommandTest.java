@@ -47,7 +47,8 @@ class QuantizeCommandTest {
           .containsOnlyOnce(MATRIX + " " + bits + " bits, error ")
           .containsOnlyOnce("llama_model.lm_head.weight 8 bits, error ")
           .contains(" matrices, error ");
-      assertThat(out.resolve("tokenizer.model")).hasSameBinaryContentAs(model.resolve("tokenizer.model"));
+      assertThat(out.resolve("tokenizer.model"))
+          .hasSameBinaryContentAs(model.resolve("tokenizer.model"));
       try (Checkpoint folder = Checkpoints.open(out);
           Checkpoint original = Checkpoints.open(model)) {
         assertThat(folder.dtype(MATRIX)).isEqualTo(bits == 8 ? DType.I8 : DType.U8);
@@ -92,8 +93,7 @@ class QuantizeCommandTest {
     model = dir.resolve("nowhere");
     Tiny.assertRefused(quantize(out, "--bits", 4), "not a folder");
     model = Files.createDirectory(dir.resolve("vision"));
-    Files.copy(
-        Tiny.FILES.resolve("pretrained_minigpt4.pth"), model.resolve("pytorch_model.bin"));
+    Files.copy(Tiny.FILES.resolve("pretrained_minigpt4.pth"), model.resolve("pytorch_model.bin"));
     Tiny.assertRefused(quantize(out, "--bits", 4), "holds no language model");
     assertThat(out).doesNotExist();
   }
