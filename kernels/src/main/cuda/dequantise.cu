@@ -2,7 +2,8 @@
 // leaves in a workspace. The form of the weights is that of gemv_quantised.cu.
 //
 // Moves 1 or 0.56 bytes in and 2 bytes out for an element: memory bound, and small beside a product of many rows. A
-// thread makes 16 elements of 16 bytes (q8) or 8 of a word (q4), where sixteen threads write 32 bytes side by side.
+// thread makes 16 elements of 16 bytes (q8; weight and out start at multiples of 16 bytes) or 8 of a word (q4), where
+// sixteen threads write 32 bytes side by side.
 #include "common.cuh"
 
 constexpr int LINE = 128;
@@ -15,9 +16,23 @@ extern "C" __global__ void __launch_bounds__(256)
   long long row = item / chunks;
   if (row >= rows) return;
   int from = (int)(item - row * chunks) * 16;
-  int to = min(from + 16, k);
   float scale = scales[row];
-  for (int i = from; i < to; i++) out[row * k + i] = __float2half_rn(weight[row * k + i] * scale);
+  const signed char* bytes = weight + row * k + from;
+  __half* to = out + row * k + from;
+  if (k % 16 == 0) {  // rows start at multiples of 16 bytes
+    signed char in[16];
+    *reinterpret_cast<uint4*>(in) = __ldcs(reinterpret_cast<const uint4*>(bytes));
+    uint32_t pairs[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      __half2 pair = __floats2half2_rn(in[2 * i] * scale, in[2 * i + 1] * scale);
+      memcpy(&pairs[i], &pair, 4);
+    }
+    reinterpret_cast<uint4*>(to)[0] = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    reinterpret_cast<uint4*>(to)[1] = make_uint4(pairs[4], pairs[5], pairs[6], pairs[7]);
+  } else {
+    for (int i = 0; i < min(16, k - from); i++) to[i] = __float2half_rn(bytes[i] * scale);
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(256)

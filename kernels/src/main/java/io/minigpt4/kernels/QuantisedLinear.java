@@ -20,6 +20,8 @@ public final class QuantisedLinear {
   private final KernelLibrary library;
   private @Nullable Kernel gemv8;
   private @Nullable Kernel gemv4;
+  private @Nullable Kernel group8;
+  private @Nullable Kernel group4;
   private @Nullable Kernel dequantise8;
   private @Nullable Kernel dequantise4;
 
@@ -42,6 +44,16 @@ public final class QuantisedLinear {
   public record Weight(long elements, long scales, int group, int n, int k) {
     private boolean isBytes() {
       return group == 0;
+    }
+
+    /** None of its rows, to stand where there is no matrix. */
+    public Weight withoutRows() {
+      return new Weight(elements, scales, group, 0, k);
+    }
+
+    /** Whether one launch can take both. */
+    public boolean goesWith(Weight other) {
+      return group == other.group && k == other.k;
     }
   }
 
@@ -115,10 +127,69 @@ public final class QuantisedLinear {
   }
 
   /**
+   * Up to three products of the same rows in one launch, without bias, to float16: out_i[b][r] = Σ
+   * x[b][j] · weight_i[r][j].
+   *
+   * @param x address of [batch, k] float16
+   * @param xStride elements from row to row of x
+   * @param batch 1 to 8
+   * @param weight0 of the same k, width and group as the others
+   * @param out0 address of [batch, weight0.n], likewise the others
+   * @param stride0 elements from row to row of out0, likewise the others
+   * @param weight2 of no rows if there are only two
+   * @throws IllegalArgumentException if {@link #accepts} says no to one of the weights, or they
+   *     differ
+   */
+  public void gemvGroup(
+      long stream,
+      long x,
+      long xStride,
+      int batch,
+      Weight weight0,
+      long out0,
+      long stride0,
+      Weight weight1,
+      long out1,
+      long stride1,
+      Weight weight2,
+      long out2,
+      long stride2) {
+    if (!accepts(x, xStride, batch, weight0)
+        || !accepts(x, xStride, batch, weight1)
+        || !accepts(x, xStride, batch, weight2)
+        || !weight0.goesWith(weight1)
+        || !weight0.goesWith(weight2)) {
+      throw new IllegalArgumentException(
+          "quantised gemv of %d rows at 0x%x (stride %d) and %s, %s, %s"
+              .formatted(batch, x, xStride, weight0, weight1, weight2));
+    }
+    long blocks =
+        Grids.ceilDiv(weight0.n(), ROWS)
+            + Grids.ceilDiv(weight1.n(), ROWS)
+            + Grids.ceilDiv(weight2.n(), ROWS);
+    if (blocks == 0) {
+      return;
+    }
+    Kernel kernel = weight0.isBytes() ? group8() : group4();
+    kernel.with(x).with(xStride).with(batch).with(weight0.k());
+    if (!weight0.isBytes()) {
+      kernel.with(weight0.group());
+    }
+    product(kernel, weight0, out0, stride0);
+    product(kernel, weight1, out1, stride1);
+    product(kernel, weight2, out2, stride2);
+    kernel.launch(blocks, 1, THREADS, stream);
+  }
+
+  private static void product(Kernel kernel, Weight weight, long out, long stride) {
+    kernel.with(weight.elements()).with(weight.scales()).with(weight.n()).with(out).with(stride);
+  }
+
+  /**
    * Rows of a weight as float16.
    *
    * @param weight the rows, which may be some of a larger matrix
-   * @param out address of [n, k]
+   * @param out address of [n, k], a multiple of 16
    */
   public void dequantise(long stream, Weight weight, long out) {
     if (weight.n() == 0 || weight.k() == 0) {
@@ -155,6 +226,24 @@ public final class QuantisedLinear {
     if (found == null) {
       found = library.kernel("gemv_quantised", "mg_gemv_q4", 14);
       gemv4 = found;
+    }
+    return found;
+  }
+
+  private Kernel group8() {
+    Kernel found = group8;
+    if (found == null) {
+      found = library.kernel("gemv_quantised", "mg_gemv_q8_group", 19);
+      group8 = found;
+    }
+    return found;
+  }
+
+  private Kernel group4() {
+    Kernel found = group4;
+    if (found == null) {
+      found = library.kernel("gemv_quantised", "mg_gemv_q4_group", 20);
+      group4 = found;
     }
     return found;
   }

@@ -68,8 +68,16 @@ class QuantisedLinearTest extends KernelTest {
 
   @ParameterizedTest
   @CsvSource({
-    "0, 1, 1, 16", "0, 3, 37, 80", "0, 8, 16, 512", "0, 2, 17, 1040", "32, 1, 1, 4", "32, 3, 37, 516",
-    "32, 8, 16, 512", "32, 2, 17, 1376", "64, 1, 5, 2100", "128, 4, 20, 96"
+    "0, 1, 1, 16",
+    "0, 3, 37, 80",
+    "0, 8, 16, 512",
+    "0, 2, 17, 1040",
+    "32, 1, 1, 4",
+    "32, 3, 37, 516",
+    "32, 8, 16, 512",
+    "32, 2, 17, 1376",
+    "64, 1, 5, 2100",
+    "128, 4, 20, 96"
   })
   void gemv(int group, int batch, int n, int k) {
     Matrix w = new Matrix(group, n, k);
@@ -97,8 +105,7 @@ class QuantisedLinearTest extends KernelTest {
           for (int i = 0; i < k; i++) {
             sum += (double) x.get(b * stride + i) * w.elements[r * k + i];
           }
-          wanted[b * n + r] =
-              activation == Gemv.Activation.GELU ? GemvTest.gelu(sum) : sum;
+          wanted[b * n + r] = activation == Gemv.Activation.GELU ? GemvTest.gelu(sum) : sum;
         }
       }
       // In 4 bits an element is rounded to float16 once more.
@@ -107,7 +114,63 @@ class QuantisedLinearTest extends KernelTest {
   }
 
   @ParameterizedTest
-  @CsvSource({"0, 5, 40", "0, 3, 7", "32, 5, 600", "32, 1, 512", "128, 3, 33"})
+  @CsvSource({
+    "0, 1, 80, 37, 5, 16",
+    "0, 8, 48, 16, 16, 0",
+    "32, 2, 516, 3, 40, 17",
+    "64, 1, 96, 1, 0, 1"
+  })
+  void aGroupGivesWhatItsProductsGive(int group, int batch, int k, int n0, int n1, int n2) {
+    int stride = k + 8;
+    Sample x = sample(Element.F16, batch * stride);
+    int[] rows = {n0, n1, n2};
+    QuantisedLinear.Weight[] weights = new QuantisedLinear.Weight[3];
+    Device.Array[] together = new Device.Array[3];
+    Device.Array[] alone = new Device.Array[3];
+    for (int i = 0; i < 3; i++) {
+      // A matrix of no rows still needs an address.
+      QuantisedLinear.Weight whole = new Matrix(group, Math.max(1, rows[i]), k).weight;
+      weights[i] = new QuantisedLinear.Weight(whole.elements(), whole.scales(), group, rows[i], k);
+      together[i] = device.put(Element.F16, new float[batch * (rows[i] + 3)]);
+      alone[i] = device.put(Element.F16, new float[batch * (rows[i] + 3)]);
+      linear.gemv(
+          0,
+          x.address(),
+          stride,
+          batch,
+          weights[i],
+          0,
+          Element.F16,
+          Gemv.Activation.NONE,
+          alone[i].address(),
+          Element.F16,
+          rows[i] + 3);
+    }
+    linear.gemvGroup(
+        0,
+        x.address(),
+        stride,
+        batch,
+        weights[0],
+        together[0].address(),
+        n0 + 3,
+        weights[1],
+        together[1].address(),
+        n1 + 3,
+        weights[2],
+        together[2].address(),
+        n2 + 3);
+    for (int i = 0; i < 3; i++) {
+      assertThat(together[i].read()).as("product %d", i).containsExactly(alone[i].read());
+    }
+    QuantisedLinear.Weight other =
+        new QuantisedLinear.Weight(weights[1].elements(), weights[1].scales(), group, 1, k + 16);
+    assertThat(weights[0].goesWith(weights[1])).isTrue();
+    assertThat(weights[0].goesWith(other)).isFalse();
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0, 5, 40", "0, 3, 48", "0, 3, 7", "32, 5, 600", "32, 1, 512", "128, 3, 33"})
   void dequantise(int group, int n, int k) {
     Matrix w = new Matrix(group, n, k);
     Device.Array out = device.put(Element.F16, new float[n * k]);
@@ -137,17 +200,7 @@ class QuantisedLinearTest extends KernelTest {
         .isThrownBy(
             () ->
                 linear.gemv(
-                    0,
-                    0,
-                    8,
-                    9,
-                    eight,
-                    0,
-                    Element.F16,
-                    Gemv.Activation.NONE,
-                    0,
-                    Element.F16,
-                    1))
+                    0, 0, 8, 9, eight, 0, Element.F16, Gemv.Activation.NONE, 0, Element.F16, 1))
         .withMessageContaining("9 rows");
   }
 }

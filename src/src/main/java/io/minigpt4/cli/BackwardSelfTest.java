@@ -8,6 +8,7 @@ import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.Locale;
 
 /** The operations of training in {@link SelfTest}, all of them at one size. */
 final class BackwardSelfTest {
@@ -46,18 +47,20 @@ final class BackwardSelfTest {
     String shape = rows + "×" + width + "×" + width;
     long flops = 2L * rows * width * width;
     long bytes = 2L * (2L * rows * width + (long) width * width);
-    test.compare(
-        "linear, to its input",
-        shape,
-        bytes,
-        flops,
-        ops -> {
-          Tensor dOut = SelfTest.activation(ops, 1, rows, width);
-          Tensor weight = SelfTest.weight(ops, 2, DType.F16, width, width);
-          Tensor dx = like(ops, rows, width);
-          GradOps grads = ops.gradients();
-          return new Call(dx, () -> grads.linearBackward(dOut, weight, dx, false));
-        });
+    for (DType type : new DType[] {DType.F16, DType.Q8, DType.Q4}) {
+      test.compare(
+          "linear " + type.name().toLowerCase(Locale.ROOT) + ", to its input",
+          shape,
+          bytes,
+          flops,
+          ops -> {
+            Tensor dOut = SelfTest.activation(ops, 1, rows, width);
+            Tensor weight = SelfTest.weight(ops, 2, type, width, width);
+            Tensor dx = like(ops, rows, width);
+            GradOps grads = ops.gradients();
+            return new Call(dx, () -> grads.linearBackward(dOut, weight, dx, false));
+          });
+    }
     test.compare(
         "linear, to its weight",
         shape,

@@ -1,9 +1,11 @@
 package io.minigpt4.cli;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -116,18 +118,19 @@ final class SelfTest {
 
   private void linear(int m, int n, int k) {
     String shape = m + "×" + n + "×" + k;
-    long bytes = 2L * (m * (long) k + n * (long) k + m * (long) n);
+    long rows = 2L * m * (k + (long) n);
+    long bytes = rows + 2L * n * k;
     long flops = 2L * m * n * k;
-    for (DType type : new DType[] {DType.F16, DType.F32}) {
+    for (DType type : new DType[] {DType.F16, DType.F32, DType.Q8, DType.Q4}) {
       compare(
           "linear " + type.name().toLowerCase(Locale.ROOT) + " weights",
           shape,
-          bytes,
+          type.isQuantised() ? rows + quantisedBytes(type, n, k) : bytes,
           flops,
           ops -> {
             Tensor x = activation(ops, 1, m, k);
             Tensor weight = weight(ops, 2, type, n, k);
-            Tensor bias = weight(ops, 3, type, n);
+            Tensor bias = weight(ops, 3, type.isQuantised() ? DType.F16 : type, n);
             Tensor out = ops.allocate(ops.activation(), m, n);
             return new Call(out, () -> ops.linear(x, weight, bias, out));
           });
@@ -155,6 +158,13 @@ final class SelfTest {
           Tensor out = ops.allocate(ops.activation(), m, n);
           return new Call(out, () -> ops.linearGelu(x, weight, bias, out));
         });
+  }
+
+  private static long quantisedBytes(DType type, int n, int k) {
+    int group = Quantiser.DEFAULT_GROUP;
+    return n
+        * (Quantised.rowBytes(type, k, group)
+            + Quantised.rowScales(type, k, group) * Quantised.scaleType(type).bytes());
   }
 
   private void rows(int m, int width) {
@@ -440,11 +450,15 @@ final class SelfTest {
     return host;
   }
 
-  /** A weight of a type, as from a file. */
+  /** A weight of a type, as from a file; only matrices can be of a quantised one. */
   static Tensor weight(Ops ops, int seed, DType type, long... shape) {
     Arena arena = Arena.ofAuto();
     long count = Tensor.elements(shape);
     MemorySegment floats = numbers(arena, seed, count);
+    if (type.isQuantised()) {
+      Quantiser quantiser = new Quantiser(type, Quantiser.DEFAULT_GROUP);
+      return ops.load(quantiser.quantise(Tensor.of(DType.F32, floats, shape), arena).matrix());
+    }
     MemorySegment host = arena.allocate(count * type.bytes(), 64);
     for (long i = 0; i < count; i++) {
       float value = floats.getAtIndex(ValueLayout.JAVA_FLOAT, i);

@@ -111,6 +111,10 @@ final class LinearLayers {
    * @param x [M, K] F16, rows may be strided
    */
   void run(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    if (isQuantisedGroup(x, weights, outs)) {
+      runQuantised(x, weights, outs);
+      return;
+    }
     if (!isGroup(x, weights, outs)) {
       for (int i = 0; i < weights.size(); i++) {
         run(x, weights.get(i), null, Gemv.Activation.NONE, outs.get(i));
@@ -157,6 +161,47 @@ final class LinearLayers {
                   (int) x.rows(),
                   device.address(weights.get(i)),
                   Math.toIntExact(x.width()));
+    }
+    return group;
+  }
+
+  private void runQuantised(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    device.enter();
+    Tensor out0 = outs.get(0);
+    Tensor out1 = outs.get(1);
+    QuantisedLinear.Weight weight1 = quantisedWeight(weights.get(1));
+    boolean three = weights.size() == MOST_OF_A_GROUP;
+    Tensor out2 = outs.get(three ? 2 : 1);
+    quantised.gemvGroup(
+        device.stream(),
+        device.address(x),
+        x.rowStride(),
+        (int) x.rows(),
+        quantisedWeight(weights.get(0)),
+        device.address(out0),
+        out0.rowStride(),
+        weight1,
+        device.address(out1),
+        out1.rowStride(),
+        three ? quantisedWeight(weights.get(2)) : weight1.withoutRows(),
+        device.address(out2),
+        out2.rowStride());
+  }
+
+  private boolean isQuantisedGroup(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    boolean group =
+        weights.size() > 1
+            && weights.size() <= MOST_OF_A_GROUP
+            && x.rows() <= Gemv.MAX_BATCH
+            && weights.get(0).dtype().isQuantised();
+    for (int i = 0; group && i < weights.size(); i++) {
+      Tensor weight = weights.get(i);
+      group =
+          weight.dtype() == weights.get(0).dtype()
+              && weight.group() == weights.get(0).group()
+              && outs.get(i).dtype() == DType.F16
+              && QuantisedLinear.accepts(
+                  device.address(x), x.rowStride(), (int) x.rows(), quantisedWeight(weight));
     }
     return group;
   }

@@ -21,6 +21,7 @@ class DoctorCommandTest {
   void everyOperationAgreesWithTheProcessor() {
     try (SoftCuda cuda = SoftCuda.create()) {
       int exit = doctor(new SoftFinder(cuda, true), "--quick");
+      assertThat(err.toString()).isEmpty();
       assertThat(out.toString())
           .contains(
               "compute capability 8.0",

@@ -56,7 +56,9 @@ final class QuantizeCommand implements Callable<Integer> {
       names = "--group",
       paramLabel = "N",
       defaultValue = "32",
-      description = "With 4 bits: weights that share a scale, 32, 64 or 128 (default: 32).")
+      description =
+          "With 4 bits: weights that share a scale, a multiple of 8 from 8 to 256 (default:"
+              + " ${DEFAULT-VALUE}). Rows are filled up to multiples of 16 times as many.")
   private int group = Quantiser.DEFAULT_GROUP;
 
   private double squares;
@@ -100,9 +102,8 @@ final class QuantizeCommand implements Callable<Integer> {
     if (bits != 8 && bits != 4) {
       throw new UserException("--bits must be 8 or 4, not " + bits);
     }
-    if (group < 32 || group > 128 || !Quantised.isGroup(group)) {
-      throw new UserException(
-          "--group must be 32, 64, 128 or another multiple of 8 between, not " + group);
+    if (!Quantised.isGroup(group)) {
+      throw new UserException("--group must be a multiple of 8 from 8 to 256, not " + group);
     }
     return new Quantiser(bits == 8 ? DType.Q8 : DType.Q4, group);
   }
