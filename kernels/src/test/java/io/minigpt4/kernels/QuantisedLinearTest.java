@@ -54,7 +54,7 @@ class QuantisedLinearTest extends KernelTest {
               if (element < k) {
                 int block = element / (16 * group);
                 float scale = scales[(row * blocks + block) * 16 + lane];
-                elements[row * k + element] = ((word >>> 4 * nibble & 15) - 8) * scale;
+                elements[row * k + element] = (((word >>> (4 * nibble)) & 15) - 8) * scale;
               }
             }
           }

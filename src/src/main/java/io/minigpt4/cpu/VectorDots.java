@@ -1,6 +1,5 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 
 import io.minigpt4.tensor.DType;
@@ -191,35 +190,6 @@ final class VectorDots {
 
   static float brain(long address) {
     return Float.intBitsToFloat(Memory.getShort(address) << 16);
-  }
-
-  /** results[r] = Σ_c x[xAt + c] · w[wAt + r · wStride + c] for r &lt; 4, c &lt; k. */
-  static void dotArrays(
-      float[] x, int xAt, float[] w, int wAt, int wStride, int k, float[] results) {
-    int w1 = wAt + wStride;
-    int w2 = w1 + wStride;
-    int w3 = w2 + wStride;
-    FloatVector a = FloatVector.zero(SPECIES);
-    FloatVector b = FloatVector.zero(SPECIES);
-    FloatVector c = FloatVector.zero(SPECIES);
-    FloatVector d = FloatVector.zero(SPECIES);
-    int bound = SPECIES.loopBound(k);
-    for (int i = 0; i < bound; i += N) {
-      FloatVector v = FloatVector.fromArray(SPECIES, x, xAt + i);
-      a = FloatVector.fromArray(SPECIES, w, wAt + i).fma(v, a);
-      b = FloatVector.fromArray(SPECIES, w, w1 + i).fma(v, b);
-      c = FloatVector.fromArray(SPECIES, w, w2 + i).fma(v, c);
-      d = FloatVector.fromArray(SPECIES, w, w3 + i).fma(v, d);
-    }
-    results[0] = a.reduceLanes(ADD);
-    results[1] = b.reduceLanes(ADD);
-    results[2] = c.reduceLanes(ADD);
-    results[3] = d.reduceLanes(ADD);
-    for (int r = 0; r < 4; r++) {
-      for (int i = bound; i < k; i++) {
-        results[r] += x[xAt + i] * w[wAt + r * wStride + i];
-      }
-    }
   }
 
   /**

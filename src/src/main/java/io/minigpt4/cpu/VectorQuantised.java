@@ -1,6 +1,5 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.B2F;
 import static jdk.incubator.vector.VectorOperators.I2F;
 import static jdk.incubator.vector.VectorOperators.LSHL;
@@ -10,6 +9,7 @@ import static jdk.incubator.vector.VectorOperators.ZERO_EXTEND_S2I;
 
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Quantised;
+import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
@@ -23,17 +23,20 @@ import jdk.incubator.vector.VectorSpecies;
  * {@link QuantisedKernels} with the Vector API, in float32 arithmetic: x is not quantised, so that
  * outliers in it cost no precision.
  *
- * <p>One row of x, Q8: bytes become floats by the processor's conversions, eight rows of weights at
- * a time, each a stream of its own. What decides is the number of streams: the prefetcher works
- * within pages, and while one stream begins a new page the others go on (one stream 48 % of the
- * bandwidth of a core, four 72 %, eight 75 to 80 %).
+ * <p>Each row of x is multiplied in the same way, whether it is alone or not: to convert weights
+ * once for several rows pays from thirty rows on and gives other last bits.
  *
- * <p>One row of x, Q4: a nibble in the upper bits of a mantissa makes a float of 1 + q/16 (or 1 +
- * q/256, four bits lower) by one instruction that cuts it out and sets the exponent; conversion
- * from integers would take two. Two nibbles lie right after each rotation by a byte. What is too
- * much, the ones and the zero point, is the same for all rows of weights and is taken off x once
- * ({@link #arrange}). That makes 19 instructions for a line of 128 weights. The loop within a block
- * counts in no way that C2 knows: it would cut a counted loop of four rounds into three loops, at a
+ * <p>Q8: bytes become floats by the processor's conversions, eight rows of weights at a time, each
+ * a stream of its own. What decides is the number of streams: the prefetcher works within pages,
+ * and while one stream begins a new page the others go on (one stream 48 % of the bandwidth of a
+ * core, four 72 %, eight 75 to 80 %).
+ *
+ * <p>Q4: a nibble in the upper bits of a mantissa makes a float of 1 + q/16 (or 1 + q/256, four
+ * bits lower) by one instruction that cuts it out and sets the exponent; conversion from integers
+ * would take two. Two nibbles lie right after each rotation by a byte. What is too much, the ones
+ * and the zero point, is the same for all rows of weights and is taken off x once ({@link
+ * #arrange}). That makes 19 instructions for a line of 128 weights. The loop within a block counts
+ * in no way that C2 knows: it would cut a counted loop of four rounds into three loops, at a
  * quarter of the speed. Everything is written out, because C2 inlines no method of ours when it has
  * as many vector operations as here, and boxes vectors instead.
  */
@@ -72,25 +75,35 @@ final class VectorQuantised implements QuantisedKernels {
   /** Rows of weights that Q8 reads side by side. */
   private static final int STREAMS = 8;
 
-  /** As in {@link VectorDots}: elements that are converted at a time; whole lines of Q4. */
-  private static final int CHUNK = 1024;
+  /** Rows of weights that Q4 reads side by side. */
+  private static final int NIBBLE_STREAMS = 4;
+
+  /** Floats that a row of x takes as {@link #arrange} lays it out. */
+  private static int arrangedRow(QuantisedRows w) {
+    return w.type() == DType.Q8 ? w.width() : w.blocks() * Quantised.LANES * (w.group() + 1);
+  }
 
   @Override
   public long arranged(QuantisedRows w, int m) {
-    if (w.type() == DType.Q8 || m > 1) {
-      return (long) m * w.width();
-    }
-    return (long) w.blocks() * Quantised.LANES * (w.group() + 1);
+    return (long) m * arrangedRow(w);
   }
 
   @Override
   public void arrange(QuantisedRows w, long x, long xStride, int m, float[] to) {
-    if (w.type() == DType.Q8 || m > 1) {
-      VectorDots.arrange(DType.F32, x, xStride, m, w.width(), to);
-      return;
+    for (int i = 0; i < m; i++) {
+      long row = x + 4L * i * xStride;
+      int at = i * arrangedRow(w);
+      if (w.type() == DType.Q8) {
+        MemorySegment.copy(Memory.ALL, Memory.FLOAT, row, to, at, w.width());
+      } else {
+        arrangeForNibbles(w, row, to, at);
+      }
     }
-    int corrections = w.blocks() * Quantised.LANES * w.group();
-    int at = 0;
+  }
+
+  private static void arrangeForNibbles(QuantisedRows w, long x, float[] to, int start) {
+    int corrections = start + w.blocks() * Quantised.LANES * w.group();
+    int at = start;
     for (int i = 0; i < w.blocks() * PARTS; i++) {
       int first = i / PARTS * Quantised.LANES * w.group() + i % PARTS * N;
       FloatVector tooMuch = FloatVector.zero(SPECIES);
@@ -127,36 +140,40 @@ final class VectorQuantised implements QuantisedKernels {
       long out,
       long outStride,
       float[] scratch) {
-    if (m > 1) {
-      for (int j = 0; j < n; j += 4) {
-        dotConverted(w, x, m, row + j, Math.min(4, n - j), out + 4L * j, outStride, scratch);
-      }
-      return;
-    }
-    int streams = w.type() == DType.Q8 ? STREAMS : 4;
+    int streams = w.type() == DType.Q8 ? STREAMS : NIBBLE_STREAMS;
     int each = n / streams;
+    int rowOfX = arrangedRow(w);
     for (int j = 0; j < each; j++) {
-      dotStreams(w, x, row + j, each, scratch);
-      for (int r = 0; r < streams; r++) {
-        Memory.setFloat(out + 4L * (j + r * each), scratch[r]);
+      for (int i = 0; i < m; i++) {
+        dotStreams(w, x, i * rowOfX, row + j, each, scratch);
+        long to = out + 4 * (i * outStride + j);
+        for (int r = 0; r < streams; r++) {
+          Memory.setFloat(to + 4L * r * each, scratch[r]);
+        }
       }
     }
     for (int j = streams * each; j < n; j++) {
-      dotStreams(w, x, row + j, 0, scratch);
-      Memory.setFloat(out + 4L * j, scratch[0]);
+      for (int i = 0; i < m; i++) {
+        dotStreams(w, x, i * rowOfX, row + j, 0, scratch);
+        Memory.setFloat(out + 4 * (i * outStride + j), scratch[0]);
+      }
     }
   }
 
-  /** One row of x by several rows of w, which are {@code apart} rows from each other. */
-  private static void dotStreams(QuantisedRows w, float[] x, long row, int apart, float[] results) {
+  /**
+   * The row of x at {@code at} by several rows of w, which are {@code apart} rows from each other.
+   */
+  private static void dotStreams(
+      QuantisedRows w, float[] x, int at, long row, int apart, float[] results) {
     if (w.type() == DType.Q8) {
-      dotBytes(x, w.row(row), apart * w.rowBytes(), w.width(), results);
+      dotBytes(x, at, w.row(row), apart * w.rowBytes(), w.width(), results);
       for (int r = 0; r < STREAMS; r++) {
         results[r] *= Memory.getFloat(w.scales(row + (long) r * apart));
       }
     } else {
       dotNibbles(
           x,
+          at,
           w.row(row),
           apart * w.rowBytes(),
           w.scales(row),
@@ -167,7 +184,8 @@ final class VectorQuantised implements QuantisedKernels {
     }
   }
 
-  private static void dotBytes(float[] x, long w, long rowBytes, int k, float[] results) {
+  private static void dotBytes(
+      float[] x, int start, long w, long rowBytes, int k, float[] results) {
     FloatVector a = FloatVector.zero(SPECIES);
     FloatVector b = FloatVector.zero(SPECIES);
     FloatVector c = FloatVector.zero(SPECIES);
@@ -179,7 +197,7 @@ final class VectorQuantised implements QuantisedKernels {
     // A vector of bytes may be longer than one of floats is wide, and nothing lies behind the last.
     int bound = k < BYTES.length() ? 0 : SPECIES.loopBound(k - (BYTES.length() - N));
     for (int i = 0; i < bound; i += N) {
-      FloatVector v = FloatVector.fromArray(SPECIES, x, i);
+      FloatVector v = FloatVector.fromArray(SPECIES, x, start + i);
       a = load(w + i).fma(v, a);
       b = load(w + rowBytes + i).fma(v, b);
       c = load(w + 2 * rowBytes + i).fma(v, c);
@@ -189,17 +207,20 @@ final class VectorQuantised implements QuantisedKernels {
       g = load(w + 6 * rowBytes + i).fma(v, g);
       h = load(w + 7 * rowBytes + i).fma(v, h);
     }
-    results[0] = a.reduceLanes(ADD);
-    results[1] = b.reduceLanes(ADD);
-    results[2] = c.reduceLanes(ADD);
-    results[3] = d.reduceLanes(ADD);
-    results[4] = e.reduceLanes(ADD);
-    results[5] = f.reduceLanes(ADD);
-    results[6] = g.reduceLanes(ADD);
-    results[7] = h.reduceLanes(ADD);
+    a.intoArray(results, STREAMS);
+    b.intoArray(results, STREAMS + N);
+    c.intoArray(results, STREAMS + 2 * N);
+    d.intoArray(results, STREAMS + 3 * N);
+    e.intoArray(results, STREAMS + 4 * N);
+    f.intoArray(results, STREAMS + 5 * N);
+    g.intoArray(results, STREAMS + 6 * N);
+    h.intoArray(results, STREAMS + 7 * N);
+    for (int r = 0; r < STREAMS; r++) {
+      results[r] = VectorSums.sum(results, STREAMS + r * N);
+    }
     for (int i = bound; i < k; i++) {
       for (int r = 0; r < STREAMS; r++) {
-        results[r] += x[i] * Memory.getByte(w + r * rowBytes + i);
+        results[r] += x[start + i] * Memory.getByte(w + r * rowBytes + i);
       }
     }
   }
@@ -212,6 +233,7 @@ final class VectorQuantised implements QuantisedKernels {
 
   private static void dotNibbles(
       float[] x,
+      int start,
       long w,
       long rowBytes,
       long scales,
@@ -224,8 +246,8 @@ final class VectorQuantised implements QuantisedKernels {
     FloatVector cSum = FloatVector.zero(SPECIES);
     FloatVector dSum = FloatVector.zero(SPECIES);
     long blockBytes = 8L * group;
-    int corrections = blocks * Quantised.LANES * group;
-    int at = 0;
+    int corrections = start + blocks * Quantised.LANES * group;
+    int at = start;
     for (int i = 0; i < blocks * PARTS; i++) {
       FloatVector a = FloatVector.fromArray(SPECIES, x, corrections + i * N);
       FloatVector b = a;
@@ -325,37 +347,12 @@ final class VectorQuantised implements QuantisedKernels {
               .reinterpretAsFloats();
       dSum = d.fma(scale, dSum);
     }
-    results[0] = aSum.reduceLanes(ADD);
-    results[1] = bSum.reduceLanes(ADD);
-    results[2] = cSum.reduceLanes(ADD);
-    results[3] = dSum.reduceLanes(ADD);
-  }
-
-  /** Up to four rows against m rows of x: the weights are converted once, chunk by chunk. */
-  private void dotConverted(
-      QuantisedRows w,
-      float[] x,
-      int m,
-      long row,
-      int rows,
-      long out,
-      long outStride,
-      float[] scratch) {
-    int k = w.width();
-    for (int from = 0; from < k; from += CHUNK) {
-      int length = Math.min(CHUNK, k - from);
-      for (int r = 0; r < 4; r++) {
-        // Of fewer than four rows the last stands in for the missing ones.
-        toFloats(w, row + Math.min(r, rows - 1), from, length, scratch, 4 + r * length);
-      }
-      for (int i = 0; i < m; i++) {
-        VectorDots.dotArrays(x, i * k + from, scratch, 4, length, length, scratch);
-        long to = out + 4L * i * outStride;
-        for (int r = 0; r < rows; r++) {
-          float before = from == 0 ? 0 : Memory.getFloat(to + 4L * r);
-          Memory.setFloat(to + 4L * r, before + scratch[r]);
-        }
-      }
+    aSum.intoArray(results, NIBBLE_STREAMS);
+    bSum.intoArray(results, NIBBLE_STREAMS + N);
+    cSum.intoArray(results, NIBBLE_STREAMS + 2 * N);
+    dSum.intoArray(results, NIBBLE_STREAMS + 3 * N);
+    for (int r = 0; r < NIBBLE_STREAMS; r++) {
+      results[r] = VectorSums.sum(results, NIBBLE_STREAMS + r * N);
     }
   }
 

@@ -2,10 +2,12 @@ package io.minigpt4.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -55,6 +57,31 @@ class PerRowTest {
               ops.linearPerRow(x.slice(i, i + 1L), w, null, alone.slice(i, i + 1L));
             }
             assertThat(together.segment().mismatch(alone.slice(0, m).segment()))
+                .as("%s, %d rows of %d", type, m, k)
+                .isEqualTo(-1);
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource
+  void productsOfQuantisedWeights(Kind kind) {
+    try (CpuOps ops = kind.ops()) {
+      for (DType type : List.of(DType.Q8, DType.Q4)) {
+        for (int k : new int[] {7, 64, 1100}) {
+          Tensor x = filled(ops, DType.F32, 70, k);
+          Quantiser quantiser = new Quantiser(type, 32);
+          Tensor w = quantiser.quantise(filled(ops, DType.F32, 29, k), Arena.ofAuto()).matrix();
+          for (int m : new int[] {2, 9, 70}) {
+            Tensor together = ops.allocate(DType.F32, m, 29);
+            Tensor alone = ops.allocate(DType.F32, m, 29);
+            ops.linearPerRow(x.slice(0, m), w, null, together);
+            for (int i = 0; i < m; i++) {
+              ops.linearPerRow(x.slice(i, i + 1L), w, null, alone.slice(i, i + 1L));
+            }
+            assertThat(together.segment().mismatch(alone.segment()))
                 .as("%s, %d rows of %d", type, m, k)
                 .isEqualTo(-1);
           }
