@@ -1,5 +1,6 @@
 package io.minigpt4.nativelib;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.foreign.Arena;
@@ -17,7 +18,8 @@ import org.jspecify.annotations.Nullable;
  * A library of NVIDIA's that is looked for when it is needed, never at build time: in a folder that
  * the user names, in {@code CUDA_HOME} or {@code CUDA_PATH}, where the system's loader looks
  * ({@code LD_LIBRARY_PATH} and ldconfig's cache), in {@code /usr/local/cuda}, and in the {@code
- * nvidia-*} Python wheels of the active environment, the user and the system.
+ * nvidia-*} Python wheels of the active environment, of the {@code python3} on the path, the user
+ * and the system.
  */
 public enum NativeLibrary {
   /** The driver; newer toolkits do not bring it. */
@@ -193,6 +195,13 @@ public enum NativeLibrary {
       String value = environment.get(variable);
       if (value != null && !value.isBlank()) {
         libraryFolders.add(Path.of(value, "lib"));
+      }
+    }
+    for (String folder : environment.getOrDefault("PATH", "").split(File.pathSeparator, -1)) {
+      // The Python that "python3" means may be one of an environment that was not activated.
+      Path python = Path.of(folder, "python3");
+      if (!folder.isBlank() && Files.isExecutable(python) && python.getParent() != null) {
+        libraryFolders.add(python.getParent().resolveSibling("lib"));
       }
     }
     String home = environment.get("HOME");

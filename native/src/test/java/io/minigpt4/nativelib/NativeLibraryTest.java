@@ -43,6 +43,20 @@ class NativeLibraryTest {
   }
 
   @Test
+  void wheelsOfThePythonOnThePathAreFound() throws IOException {
+    Path program = folder.resolve("bin/python3");
+    Path library = folder.resolve("lib/python3.12/site-packages/nvidia/cu13/lib/libcublasLt.so.13");
+    for (Path file : List.of(program, library)) {
+      Files.createDirectories(file.getParent());
+      Files.createFile(file);
+    }
+    Map<String, String> path = Map.of("PATH", "/nowhere::" + folder.resolve("bin"));
+    assertThat(NativeLibrary.CUBLAS_LT.wheelFiles(path)).doesNotContain(library);
+    assertThat(program.toFile().setExecutable(true)).isTrue();
+    assertThat(NativeLibrary.CUBLAS_LT.wheelFiles(path)).contains(library);
+  }
+
+  @Test
   void aBrokenLibraryIsPassedOverAndAMissingOneIsNamed() throws IOException {
     Files.writeString(folder.resolve("libcuda.so.1"), "not a library");
     try {

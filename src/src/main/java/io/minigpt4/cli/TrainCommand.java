@@ -6,6 +6,7 @@ import io.minigpt4.distributed.Launched;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelSource;
 import io.minigpt4.model.Projection;
+import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.train.Batches;
 import io.minigpt4.train.DivergedException;
@@ -104,11 +105,11 @@ final class TrainCommand implements Callable<Integer> {
 
   @Option(
       names = "--backend",
-      paramLabel = "auto|mpi|tcp",
+      paramLabel = "auto|nccl|mpi|tcp",
       defaultValue = "auto",
       description =
           "What connects the processes that torchrun, mpirun or srun started. Default:"
-              + " ${DEFAULT-VALUE}, Open MPI for mpirun's, else TCP.")
+              + " ${DEFAULT-VALUE}, NCCL on GPUs, else Open MPI for mpirun's, else TCP.")
   private Collective.Backend backend = Collective.Backend.AUTO;
 
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -147,15 +148,16 @@ final class TrainCommand implements Callable<Integer> {
       try (MiniGpt4 loaded = modelOptions.load(List.of(tape), source)) {
         boolean fresh = setup.startsFromNothing() && !modelOptions.hasProjection();
         MiniGpt4 start = fresh ? loaded.withProjection(untrained(loaded, tape)) : loaded;
-        return together(setup, start, tape, launched);
+        return together(setup, start, devices.all().getFirst(), tape, launched);
       }
     }
   }
 
   /** Connects to the other processes and trains with them. */
-  private int together(TrainingSetup setup, MiniGpt4 start, Tape tape, Launched launched)
+  private int together(
+      TrainingSetup setup, MiniGpt4 start, Ops device, Tape tape, Launched launched)
       throws InterruptedException {
-    Collective ranks = Collective.connect(launched, backend, tape, this::endWithout);
+    Collective ranks = Collective.connect(launched, backend, device, this::endWithout);
     try {
       int code =
           train(setup, new ProjectionTrainer(start, tape, ranks, setup.weightDecay()), ranks);

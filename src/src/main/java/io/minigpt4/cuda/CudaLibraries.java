@@ -4,12 +4,15 @@ import io.minigpt4.nativelib.CublasLt;
 import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.nativelib.CudaModules;
 import io.minigpt4.nativelib.CudaStreams;
+import io.minigpt4.nativelib.Cudnn;
 import io.minigpt4.nativelib.MissingLibraryException;
 import io.minigpt4.nativelib.NativeException;
 import io.minigpt4.nativelib.NativeLibrary;
+import io.minigpt4.nativelib.Nccl;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Path;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -28,18 +31,30 @@ public final class CudaLibraries {
   private final CublasLt blas;
   private final String driverWhere;
   private final String blasWhere;
+  private final Supplier<SymbolLookup> cudnnSymbols;
+  private final Supplier<SymbolLookup> ncclSymbols;
+  private @Nullable Cudnn cudnn;
+  private boolean cudnnMissing;
+  private @Nullable Nccl nccl;
 
   /** The context that is current in a thread, so that it is set only when it changes. */
   private final ThreadLocal<long[]> current = ThreadLocal.withInitial(() -> new long[1]);
 
   private CudaLibraries(
-      SymbolLookup driverSymbols, String driverWhere, SymbolLookup blasSymbols, String blasWhere) {
+      SymbolLookup driverSymbols,
+      String driverWhere,
+      SymbolLookup blasSymbols,
+      String blasWhere,
+      Supplier<SymbolLookup> cudnnSymbols,
+      Supplier<SymbolLookup> ncclSymbols) {
     driver = new CudaDriver(driverSymbols);
     streams = new CudaStreams(driverSymbols);
     modules = new CudaModules(driverSymbols);
     blas = new CublasLt(blasSymbols);
     this.driverWhere = driverWhere;
     this.blasWhere = blasWhere;
+    this.cudnnSymbols = cudnnSymbols;
+    this.ncclSymbols = ncclSymbols;
   }
 
   /**
@@ -52,7 +67,13 @@ public final class CudaLibraries {
     try {
       NativeLibrary.Found driver = NativeLibrary.CUDA_DRIVER.load(cudaPath);
       NativeLibrary.Found blas = NativeLibrary.CUBLAS_LT.load(cudaPath);
-      return start(driver.symbols(), driver.where(), blas.symbols(), blas.where());
+      return start(
+          driver.symbols(),
+          driver.where(),
+          blas.symbols(),
+          blas.where(),
+          () -> NativeLibrary.CUDNN.load(cudaPath).symbols(),
+          () -> NativeLibrary.NCCL.load(cudaPath).symbols());
     } catch (MissingLibraryException e) {
       throw new UserException("no GPU can be used: " + e.getMessage() + "; or use --device cpu", e);
     }
@@ -62,11 +83,18 @@ public final class CudaLibraries {
    * The same with libraries of the caller's.
    *
    * @param driverWhere where the driver's functions come from, for people; likewise the other
+   * @param cudnn loads cuDNN when it is first of use, or throws {@link MissingLibraryException};
+   *     likewise {@code nccl}
    * @throws UserException if the driver is too old or no device there
    */
   public static CudaLibraries start(
-      SymbolLookup driver, String driverWhere, SymbolLookup blas, String blasWhere) {
-    CudaLibraries libraries = new CudaLibraries(driver, driverWhere, blas, blasWhere);
+      SymbolLookup driver,
+      String driverWhere,
+      SymbolLookup blas,
+      String blasWhere,
+      Supplier<SymbolLookup> cudnn,
+      Supplier<SymbolLookup> nccl) {
+    CudaLibraries libraries = new CudaLibraries(driver, driverWhere, blas, blasWhere, cudnn, nccl);
     try {
       libraries.driver.init();
       int version = libraries.driver.version();
@@ -159,5 +187,39 @@ public final class CudaLibraries {
 
   CublasLt blas() {
     return blas;
+  }
+
+  /** cuDNN; null if it is not installed, which is no failure. */
+  synchronized @Nullable Cudnn cudnn() {
+    if (cudnn == null && !cudnnMissing) {
+      try {
+        cudnn = new Cudnn(cudnnSymbols.get());
+      } catch (MissingLibraryException e) {
+        cudnnMissing = true;
+      }
+    }
+    return cudnn;
+  }
+
+  /**
+   * NCCL.
+   *
+   * @throws UserException if it is not installed, with how to get it
+   */
+  synchronized Nccl nccl() {
+    Nccl loaded = nccl;
+    if (loaded == null) {
+      try {
+        loaded = new Nccl(ncclSymbols.get());
+      } catch (MissingLibraryException e) {
+        throw new UserException(
+            "processes with a GPU each are connected by NCCL: "
+                + e.getMessage()
+                + "; or use --backend tcp",
+            e);
+      }
+      nccl = loaded;
+    }
+    return loaded;
   }
 }

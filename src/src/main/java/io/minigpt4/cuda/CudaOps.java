@@ -64,6 +64,7 @@ public final class CudaOps implements Ops {
   private final PrefillAttention prefill;
   private final DecodeAttention decode;
   private final TokenChoices choices;
+  private final PatchConvolution convolution;
   private MemorySegment decodeScratch;
   private MemorySegment decodeCounters;
   private @Nullable CudaGradOps gradients;
@@ -89,6 +90,7 @@ public final class CudaOps implements Ops {
     this.prefill = new PrefillAttention(library);
     this.decode = new DecodeAttention(library);
     this.choices = new TokenChoices(device, workspace, staging);
+    this.convolution = new PatchConvolution(device, workspace);
     this.decodeScratch = device.allocate(0);
     this.decodeCounters = device.allocate(0);
   }
@@ -122,6 +124,11 @@ public final class CudaOps implements Ops {
   public Workspace workspace() {
     device.enter();
     return workspace;
+  }
+
+  /** The device itself. */
+  CudaDevice cudaDevice() {
+    return device;
   }
 
   /** How many steps are captured as graphs. */
@@ -569,11 +576,13 @@ public final class CudaOps implements Ops {
     int depth = channels * patch * patch;
     int count = size / patch * (size / patch);
     long mark = workspace.mark();
-    Tensor rows = workspace.take(DType.F16, (long) images * count, depth);
     Tensor product = workspace.take(DType.F16, (long) images * count, width);
-    patches.patches(
-        stream(), HALF, address(pixels), images, channels, size, patch, rows.address(), depth);
-    layers.run(rows, weight.reshape(width, depth), null, Gemv.Activation.NONE, product);
+    if (!convolution.run(pixels, weight, product)) {
+      Tensor rows = workspace.take(DType.F16, (long) images * count, depth);
+      patches.patches(
+          stream(), HALF, address(pixels), images, channels, size, patch, rows.address(), depth);
+      layers.run(rows, weight.reshape(width, depth), null, Gemv.Activation.NONE, product);
+    }
     patches.positions(
         stream(),
         HALF,
@@ -673,6 +682,7 @@ public final class CudaOps implements Ops {
     if (device.failure() == null) {
       graphs.clear();
       layers.close();
+      convolution.close();
       inputs.close();
       staging.close();
     }

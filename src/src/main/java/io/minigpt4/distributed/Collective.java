@@ -1,5 +1,6 @@
 package io.minigpt4.distributed;
 
+import io.minigpt4.cuda.CudaOps;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
@@ -50,8 +51,10 @@ public interface Collective extends AutoCloseable {
 
   /** By what processes are connected. */
   enum Backend {
-    /** MPI where mpirun started them, else TCP. */
+    /** NCCL for processes that compute on GPUs; else MPI where mpirun started them, else TCP. */
     AUTO,
+    /** NVIDIA's NCCL, from GPU to GPU. */
+    NCCL,
     /** Open MPI. */
     MPI,
     /** Sockets, which need nothing installed. */
@@ -61,14 +64,23 @@ public interface Collective extends AutoCloseable {
   /**
    * Connects to the other processes, if there are any.
    *
-   * @param ops the device that holds the tensors
+   * @param ops the device that holds the tensors, itself and no tape
    * @param onLoss is told, on another thread, who died, where the backend can tell; what then waits
    *     for that process waits for ever
-   * @throws UserException if the others cannot be reached
+   * @throws UserException if the others cannot be reached, or a library is missing
    */
   static Collective connect(Launched launched, Backend backend, Ops ops, Consumer<String> onLoss) {
     if (!launched.several()) {
       return Single.INSTANCE;
+    }
+    if (backend == Backend.NCCL || (backend == Backend.AUTO && ops instanceof CudaOps)) {
+      if (!(ops instanceof CudaOps gpu)) {
+        throw new UserException(
+            "--backend nccl connects GPUs, and this process computes on "
+                + ops.device()
+                + "; use --device cuda, or --backend tcp");
+      }
+      return new NcclCollective(launched, gpu, onLoss);
     }
     boolean mpi =
         backend == Backend.MPI || (backend == Backend.AUTO && launched.by() == Launched.By.MPIRUN);

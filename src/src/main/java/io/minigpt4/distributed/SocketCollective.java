@@ -134,6 +134,22 @@ final class SocketCollective implements Collective {
     }
   }
 
+  /**
+   * Brings rank 0's bytes to all.
+   *
+   * @param bytes as many everywhere
+   * @return rank 0's
+   */
+  byte[] broadcast(byte[] bytes) {
+    if (rank() == 0) {
+      peers.forEach(peer -> send(peer, bytes));
+      return bytes;
+    }
+    byte[] received = new byte[bytes.length];
+    receive(peers.getFirst(), received);
+    return received;
+  }
+
   @Override
   public List<String> gather(String text) {
     byte[] own = text.getBytes(StandardCharsets.UTF_8);

@@ -11,6 +11,8 @@ import io.minigpt4.tensor.UserException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
@@ -28,7 +30,10 @@ class CudaDeviceTest {
   void aDriverThatIsTooOldOrSeesNothing() {
     try (SoftDriver soft = SoftDriver.create(SoftGpuOptions.defaults())) {
       soft.onMessage(message -> {});
-      Runnable start = () -> CudaLibraries.start(soft.driver(), "here", soft.cublasLt(), "there");
+      Runnable start =
+          () ->
+              CudaLibraries.start(
+                  soft.driver(), "here", soft.cublasLt(), "there", soft::cudnn, soft::nccl);
       soft.fail("cuInit", 1, 100);
       refused(start, "sees no GPU", "nvidia-smi", "--device cpu");
       soft.fail("cuInit", 1, 803);
@@ -102,6 +107,31 @@ class CudaDeviceTest {
       floats.setAtIndex(ValueLayout.JAVA_FLOAT, 5, 70_000f);
       refused(() -> ops.load(Tensor.of(DType.F32, floats, count, 1)), "65504", "--device cpu");
     }
+  }
+
+  /**
+   * While the device copies one buffer the processor fills the other: nobody waits for the stream,
+   * and before each copy only for what was copied from the same buffer two copies ago.
+   */
+  @Test
+  void uploadsOverlapWithReading() {
+    List<String> calls = new ArrayList<>();
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps ops = cuda.open(0);
+        Arena arena = Arena.ofShared()) {
+      long bytes = 5L * (16 << 20) + 12;
+      Tensor weight = Tensor.of(DType.F16, arena.allocate(bytes, 2), bytes / 2);
+      cuda.driver().onCall(calls::add);
+      ops.load(weight);
+      cuda.driver().onCall(call -> {});
+    }
+    List<String> each = List.of("cuEventSynchronize", "cuMemcpyHtoDAsync_v2", "cuEventRecord");
+    List<String> expected = new ArrayList<>();
+    expected.add("cuMemAlloc_v2");
+    for (int i = 0; i < 6; i++) {
+      expected.addAll(each);
+    }
+    assertThat(calls).isEqualTo(expected);
   }
 
   @Test

@@ -41,6 +41,7 @@ public final class SoftDriver implements AutoCloseable {
   private final Map<String, Injection> injections = new HashMap<>();
   private final Map<String, Long> calls = new HashMap<>();
   private Consumer<String> log = System.err::println;
+  private Consumer<String> observer = function -> {};
 
   /** Passes what stubs tell on. */
   private final class Watcher implements Stubs.Calls {
@@ -134,6 +135,11 @@ public final class SoftDriver implements AutoCloseable {
     injections.put(function, new Injection(calls(function) + n, status));
   }
 
+  /** Who hears the name of each function that is called, before it does anything. */
+  public synchronized void onCall(Consumer<String> consumer) {
+    observer = consumer;
+  }
+
   /** How often a function has been called. */
   public synchronized long calls(String function) {
     return calls.getOrDefault(function, 0L);
@@ -150,6 +156,7 @@ public final class SoftDriver implements AutoCloseable {
   }
 
   private synchronized int before(String function) {
+    observer.accept(function);
     long n = calls.merge(function, 1L, Long::sum);
     Injection i = injections.get(function);
     if (i == null || i.atCall() != n) {
