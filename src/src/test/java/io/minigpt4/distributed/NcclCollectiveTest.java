@@ -23,7 +23,6 @@ import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -32,8 +31,6 @@ import org.junit.jupiter.api.Timeout;
 @Timeout(60)
 class NcclCollectiveTest {
   private static final int RANKS = 2;
-  private static final Consumer<String> NOBODY = who -> {};
-
   private final ExecutorService threads = Executors.newCachedThreadPool();
 
   @AfterEach
@@ -51,11 +48,16 @@ class NcclCollectiveTest {
     }
   }
 
+  private static void lost(String who) {
+    throw new AssertionError(who);
+  }
+
   /** What a process says of itself at the end. */
   private static String work(SoftCuda cuda, int rank, int port) {
     try (CudaOps ops = cuda.open(rank);
         Arena arena = Arena.ofConfined()) {
-      try (Collective ranks = Collective.connect(rank(rank, port), Backend.AUTO, ops, NOBODY)) {
+      try (Collective ranks =
+          Collective.connect(rank(rank, port), Backend.AUTO, ops, NcclCollectiveTest::lost)) {
         Tensor gradient = ops.allocate(DType.F32, 3, 1000);
         MemorySegment host = arena.allocate(ValueLayout.JAVA_FLOAT, 3000);
         for (int i = 0; i < 3000; i++) {
@@ -106,12 +108,14 @@ class NcclCollectiveTest {
     try (SoftCuda cuda =
             SoftCuda.withoutOptionalLibraries(SoftGpuOptions.defaults().withMemory(1L << 28));
         CudaOps ops = cuda.open(0)) {
-      assertThatThrownBy(() -> Collective.connect(launched, Backend.AUTO, ops, NOBODY))
+      assertThatThrownBy(
+              () -> Collective.connect(launched, Backend.AUTO, ops, NcclCollectiveTest::lost))
           .isInstanceOf(UserException.class)
           .hasMessageContainingAll("NCCL", "libnccl.so", "pip install", "--backend tcp");
     }
     try (Ops cpu = CpuOps.createScalar(1)) {
-      assertThatThrownBy(() -> Collective.connect(launched, Backend.NCCL, cpu, NOBODY))
+      assertThatThrownBy(
+              () -> Collective.connect(launched, Backend.NCCL, cpu, NcclCollectiveTest::lost))
           .isInstanceOf(UserException.class)
           .hasMessageContainingAll("--backend nccl", "cpu", "--device cuda");
     }
