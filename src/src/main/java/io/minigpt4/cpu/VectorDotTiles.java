@@ -32,23 +32,15 @@ final class VectorDotTiles {
 
   private VectorDotTiles() {}
 
-  /** Floats of scratch that {@link #dots} needs: weights, and two sets of sums. */
+  /** Floats of scratch that {@link #dots} needs: weights and sums. */
   static int scratch() {
-    return ROWS * CHUNK + 2 * Kernels.DOT_ROWS * ROWS * N;
+    return ROWS * CHUNK + Kernels.DOT_ROWS * ROWS * N;
   }
 
   /** Elements that go through whole vectors; half-width weights come in pairs. */
   private static int vectorized(DType type, int k) {
     int step = type == DType.F32 ? N : 2 * N;
     return k / step * step;
-  }
-
-  /**
-   * Pairs of elements that are taken apart, into even ones and odd ones: bfloat16 sums them in
-   * turn, float16 separately, which with a chunk at a time is the same loop.
-   */
-  private static int pairs(DType type, int left) {
-    return type == DType.BF16 ? N : Math.min(CHUNK, left) / 2;
   }
 
   /** Rows of x in the order in which {@link #dots} meets their elements. */
@@ -61,14 +53,12 @@ final class VectorDotTiles {
         continue;
       }
       int at = i * k;
-      for (int from = 0; from < bound; ) {
-        int pairs = pairs(type, bound - from);
-        for (int p = 0; p < pairs; p++) {
+      for (int from = 0; from < bound; from += 2 * N) {
+        for (int p = 0; p < N; p++) {
           to[at + p] = Memory.getFloat(row + 4L * (from + 2 * p));
-          to[at + pairs + p] = Memory.getFloat(row + 4L * (from + 2 * p + 1));
+          to[at + N + p] = Memory.getFloat(row + 4L * (from + 2 * p + 1));
         }
-        at += 2 * pairs;
-        from += 2 * pairs;
+        at += 2 * N;
       }
       VectorDots.toFloats(DType.F32, row + 4L * bound, to, i * k + bound, k - bound);
     }
@@ -96,7 +86,7 @@ final class VectorDotTiles {
           long row = first + Math.min(r, rows - 1) * rowBytes;
           convert(type, row + (long) from * type.bytes(), length, scratch, r * CHUNK);
         }
-        multiply(type, x, m, from, k, length, scratch);
+        tiles(x, m, from, k, scratch, length / N, from > 0);
       }
       finish(type, x, m, first, rowBytes, rows, k, out + 4L * j, outStride, scratch);
     }
@@ -120,51 +110,37 @@ final class VectorDotTiles {
   }
 
   private static void convertHalf(long from, int length, float[] to, int at) {
-    int half = length / 2;
-    for (int i = 0; i < half; i += N) {
-      IntVector pairs = IntVector.fromMemorySegment(INTS, Memory.ALL, from + 4L * i, ORDER);
+    for (int i = 0; i < length; i += 2 * N) {
+      IntVector pairs = IntVector.fromMemorySegment(INTS, Memory.ALL, from + 2L * i, ORDER);
       VectorHalf.scaled(pairs.lanewise(LSHL, 16)).mul(1 / VectorHalf.SCALE).intoArray(to, at + i);
-      VectorHalf.scaled(pairs).mul(1 / VectorHalf.SCALE).intoArray(to, at + half + i);
-    }
-  }
-
-  /** All rows of x, {@code length} elements from {@code from} on, against the converted weights. */
-  private static void multiply(
-      DType type, float[] x, int m, int from, int k, int length, float[] scratch) {
-    boolean add = from > 0;
-    if (type == DType.F16) {
-      int half = length / 2;
-      tiles(x, m, from, k, scratch, 0, half / N, 0, add);
-      tiles(x, m, from + half, k, scratch, half, half / N, 1, add);
-    } else {
-      tiles(x, m, from, k, scratch, 0, length / N, 0, add);
+      VectorHalf.scaled(pairs).mul(1 / VectorHalf.SCALE).intoArray(to, at + i + N);
     }
   }
 
   /**
-   * Sums number {@code set} of all rows of x over {@code count} vectors.
+   * All rows of x against the converted weights.
    *
-   * @param xAt where they begin in the first row of x
-   * @param wAt where they begin in each row of weights
+   * @param xAt where the elements begin in the first row of x
+   * @param count vectors
    */
   private static void tiles(
-      float[] x, int m, int xAt, int k, float[] scratch, int wAt, int count, int set, boolean add) {
+      float[] x, int m, int xAt, int k, float[] scratch, int count, boolean add) {
     int i = 0;
     for (; i + 4 <= m; i += 4) {
-      tile4(x, xAt + i * k, k, scratch, wAt, count, sums(i, set), add);
+      tile4(x, xAt + i * k, k, scratch, count, sums(i), add);
     }
     if (i + 2 <= m) {
-      tile2(x, xAt + i * k, k, scratch, wAt, count, sums(i, set), add);
+      tile2(x, xAt + i * k, k, scratch, count, sums(i), add);
       i += 2;
     }
     if (i < m) {
-      tile1(x, xAt + i * k, scratch, wAt, count, sums(i, set), add);
+      tile1(x, xAt + i * k, scratch, count, sums(i), add);
     }
   }
 
   /** Where the sums of row {@code i} of x begin. */
-  private static int sums(int i, int set) {
-    return ROWS * CHUNK + (set * Kernels.DOT_ROWS + i) * ROWS * N;
+  private static int sums(int i) {
+    return ROWS * CHUNK + i * ROWS * N;
   }
 
   /** Sums of vectors, and the elements that fill none. */
@@ -180,13 +156,10 @@ final class VectorDotTiles {
       long outStride,
       float[] scratch) {
     int bound = vectorized(type, k);
-    int at = sums(0, 0);
+    int at = sums(0);
     if (bound == 0) {
       Arrays.fill(scratch, at, at + m * ROWS, 0);
     } else {
-      if (type == DType.F16) {
-        addSets(scratch, m);
-      }
       VectorSums.sum(scratch, at, m * ROWS);
     }
     for (int i = 0; i < m; i++) {
@@ -200,16 +173,6 @@ final class VectorDotTiles {
     }
   }
 
-  private static void addSets(float[] scratch, int m) {
-    int first = sums(0, 0);
-    int second = sums(0, 1);
-    for (int i = 0; i < m * ROWS * N; i += N) {
-      FloatVector.fromArray(SPECIES, scratch, first + i)
-          .add(FloatVector.fromArray(SPECIES, scratch, second + i))
-          .intoArray(scratch, first + i);
-    }
-  }
-
   private static float addRest(DType type, float sum, float[] x, int xAt, long w, int from, int k) {
     if (type == DType.F32) {
       for (int c = from; c < k; c++) {
@@ -217,7 +180,7 @@ final class VectorDotTiles {
       }
       return sum;
     }
-    float rest = type == DType.F16 ? 0 : sum;
+    float rest = sum;
     int c = from;
     for (; c + 2 <= k; c += 2) {
       rest += x[xAt + c] * element(type, w, c) + x[xAt + c + 1] * element(type, w, c + 1);
@@ -225,7 +188,7 @@ final class VectorDotTiles {
     if (c < k) {
       rest += x[xAt + c] * element(type, w, c);
     }
-    return type == DType.F16 ? sum + rest : rest;
+    return rest;
   }
 
   private static float element(DType type, long w, int c) {
@@ -234,14 +197,7 @@ final class VectorDotTiles {
 
   /** Four rows of x against four rows of weights: sixteen sums, which hide each other's latency. */
   private static void tile4(
-      float[] x,
-      int xAt,
-      int xStride,
-      float[] scratch,
-      int wAt,
-      int count,
-      int accAt,
-      boolean add) {
+      float[] x, int xAt, int xStride, float[] scratch, int count, int accAt, boolean add) {
     int n = SPECIES.length();
     int x0 = xAt + 0 * xStride;
     int x1 = xAt + 1 * xStride;
@@ -288,10 +244,10 @@ final class VectorDotTiles {
       a33 = zero;
     }
     for (int i = 0; i < count; i++) {
-      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, wAt + 0 * CHUNK + i * n);
-      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, wAt + 1 * CHUNK + i * n);
-      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, wAt + 2 * CHUNK + i * n);
-      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, wAt + 3 * CHUNK + i * n);
+      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, 0 * CHUNK + i * n);
+      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, 1 * CHUNK + i * n);
+      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, 2 * CHUNK + i * n);
+      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, 3 * CHUNK + i * n);
       FloatVector v0 = FloatVector.fromArray(SPECIES, x, x0 + i * n);
       a00 = w0.fma(v0, a00);
       a01 = w1.fma(v0, a01);
@@ -332,14 +288,7 @@ final class VectorDotTiles {
   }
 
   private static void tile2(
-      float[] x,
-      int xAt,
-      int xStride,
-      float[] scratch,
-      int wAt,
-      int count,
-      int accAt,
-      boolean add) {
+      float[] x, int xAt, int xStride, float[] scratch, int count, int accAt, boolean add) {
     int n = SPECIES.length();
     int x0 = xAt + 0 * xStride;
     int x1 = xAt + 1 * xStride;
@@ -366,10 +315,10 @@ final class VectorDotTiles {
       a13 = zero;
     }
     for (int i = 0; i < count; i++) {
-      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, wAt + 0 * CHUNK + i * n);
-      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, wAt + 1 * CHUNK + i * n);
-      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, wAt + 2 * CHUNK + i * n);
-      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, wAt + 3 * CHUNK + i * n);
+      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, 0 * CHUNK + i * n);
+      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, 1 * CHUNK + i * n);
+      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, 2 * CHUNK + i * n);
+      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, 3 * CHUNK + i * n);
       FloatVector v0 = FloatVector.fromArray(SPECIES, x, x0 + i * n);
       a00 = w0.fma(v0, a00);
       a01 = w1.fma(v0, a01);
@@ -392,7 +341,7 @@ final class VectorDotTiles {
   }
 
   private static void tile1(
-      float[] x, int xAt, float[] scratch, int wAt, int count, int accAt, boolean add) {
+      float[] x, int xAt, float[] scratch, int count, int accAt, boolean add) {
     int n = SPECIES.length();
     int x0 = xAt;
     FloatVector a00, a01, a02, a03;
@@ -409,10 +358,10 @@ final class VectorDotTiles {
       a03 = zero;
     }
     for (int i = 0; i < count; i++) {
-      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, wAt + 0 * CHUNK + i * n);
-      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, wAt + 1 * CHUNK + i * n);
-      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, wAt + 2 * CHUNK + i * n);
-      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, wAt + 3 * CHUNK + i * n);
+      FloatVector w0 = FloatVector.fromArray(SPECIES, scratch, 0 * CHUNK + i * n);
+      FloatVector w1 = FloatVector.fromArray(SPECIES, scratch, 1 * CHUNK + i * n);
+      FloatVector w2 = FloatVector.fromArray(SPECIES, scratch, 2 * CHUNK + i * n);
+      FloatVector w3 = FloatVector.fromArray(SPECIES, scratch, 3 * CHUNK + i * n);
       FloatVector v0 = FloatVector.fromArray(SPECIES, x, x0 + i * n);
       a00 = w0.fma(v0, a00);
       a01 = w1.fma(v0, a01);

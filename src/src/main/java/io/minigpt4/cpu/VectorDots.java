@@ -1,5 +1,7 @@
 package io.minigpt4.cpu;
 
+import static jdk.incubator.vector.VectorOperators.ASHR;
+import static jdk.incubator.vector.VectorOperators.EQ;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 
 import io.minigpt4.tensor.DType;
@@ -7,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -21,15 +24,18 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorDots {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
+  private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_PREFERRED;
   private static final int N = SPECIES.length();
   private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
 
   /**
-   * What x is multiplied by beside float16 weights, which come as {@link VectorHalf#SCALE} times
-   * their value. Half of the exponent here and half at the end: so neither do small elements of x
-   * become subnormal, nor are sums too large below 2<sup>72</sup>.
+   * What x is multiplied by beside float16 weights, whose bits are taken for those of a float: that
+   * is 2<sup>-112</sup> times their value. Half of the exponent here and half at the end, so that
+   * elements of x below 2<sup>64</sup> and sums above 2<sup>-78</sup> are as exact as without.
    */
-  private static final float HALF_SCALE = 0x1p-56f;
+  private static final float HALF_SCALE = 0x1p64f;
+
+  private static final float HALF_BITS = 0x1p-112f;
 
   private VectorDots() {}
 
@@ -47,10 +53,6 @@ final class VectorDots {
     long rowBytes = wStride * type.bytes();
     if (m > 1) {
       VectorDotTiles.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
-    } else if (type == DType.F16) {
-      for (int j = 0; j < n; j++) {
-        Memory.setFloat(out + 4L * j, dotHalf(x, w + j * rowBytes, k, scratch));
-      }
     } else {
       // Four streams, each of which goes on without a gap, as the processor's prefetcher likes it.
       int each = n / 4;
@@ -71,6 +73,8 @@ final class VectorDots {
       DType type, float[] x, long w, long rowBytes, int k, float[] results) {
     if (type == DType.F32) {
       dotFloat(x, w, rowBytes, k, results);
+    } else if (type == DType.F16) {
+      dotHalf(x, w, rowBytes, k, results);
     } else {
       dotBrain(x, w, rowBytes, k, results);
     }
@@ -157,31 +161,97 @@ final class VectorDots {
   }
 
   /**
-   * Float16, one row: {@link #arrange} has put even and odd elements of x apart and scaled them.
-   * With more than one row C2 stops inlining and boxes the vectors.
+   * Float16, as {@link #dotBrain}: sign, exponent and fraction are moved to where a float has them,
+   * which makes a float of {@link #HALF_BITS} times the value. That holds neither for infinities
+   * and NaNs nor, on processors that take a hundred cycles for a subnormal float, for subnormal
+   * halves. A line that has such a half, or a zero, is converted the long way; of the weights of
+   * language models about one line in fourteen is.
+   *
+   * <p>No methods but those of the Vector API take or give a vector here: there are so many that C2
+   * would not inline another.
    */
-  private static float dotHalf(float[] x, long w, int k, float[] scratch) {
+  private static void dotHalf(float[] x, long w, long rowBytes, int k, float[] results) {
+    long w1 = w + rowBytes;
+    long w2 = w1 + rowBytes;
+    long w3 = w2 + rowBytes;
     int half = k / 2;
+    int at = 4 + 4 * N;
     FloatVector a = FloatVector.zero(SPECIES);
     FloatVector b = FloatVector.zero(SPECIES);
+    FloatVector c = FloatVector.zero(SPECIES);
+    FloatVector d = FloatVector.zero(SPECIES);
+    IntVector bits = IntVector.broadcast(INTS, 0x8fffe000);
+    // An exponent of 0 or 31, and no other, has none of its upper four bits left when one is added.
+    ShortVector one = ShortVector.broadcast(SHORTS, 0x0400);
+    ShortVector high = ShortVector.broadcast(SHORTS, 0x7800);
     int bound = SPECIES.loopBound(half);
     for (int i = 0; i < bound; i += N) {
-      IntVector pairs = IntVector.fromMemorySegment(INTS, Memory.ALL, w + 4L * i, ORDER);
-      FloatVector even = VectorHalf.scaled(pairs.lanewise(LSHL, 16));
-      a = even.fma(FloatVector.fromArray(SPECIES, x, i), a);
-      FloatVector odd = VectorHalf.scaled(pairs);
-      b = odd.fma(FloatVector.fromArray(SPECIES, x, half + i), b);
+      FloatVector even = FloatVector.fromArray(SPECIES, x, i);
+      FloatVector odd = FloatVector.fromArray(SPECIES, x, half + i);
+      IntVector p = IntVector.fromMemorySegment(INTS, Memory.ALL, w + 4L * i, ORDER);
+      if (p.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
+        halfToPairs(w + 4L * i, results, at);
+        a = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), a);
+        a = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), a);
+      } else {
+        a = p.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, a);
+        a = p.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, a);
+      }
+      IntVector q = IntVector.fromMemorySegment(INTS, Memory.ALL, w1 + 4L * i, ORDER);
+      if (q.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
+        halfToPairs(w1 + 4L * i, results, at);
+        b = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), b);
+        b = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), b);
+      } else {
+        b = q.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, b);
+        b = q.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, b);
+      }
+      IntVector s = IntVector.fromMemorySegment(INTS, Memory.ALL, w2 + 4L * i, ORDER);
+      if (s.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
+        halfToPairs(w2 + 4L * i, results, at);
+        c = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), c);
+        c = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), c);
+      } else {
+        c = s.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, c);
+        c = s.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, c);
+      }
+      IntVector t = IntVector.fromMemorySegment(INTS, Memory.ALL, w3 + 4L * i, ORDER);
+      if (t.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
+        halfToPairs(w3 + 4L * i, results, at);
+        d = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), d);
+        d = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), d);
+      } else {
+        d = t.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, d);
+        d = t.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, d);
+      }
     }
-    float rest = 0;
-    for (int i = bound; i < half; i++) {
-      rest += x[i] * half(w + 4L * i) + x[half + i] * half(w + 4L * i + 2);
+    a.intoArray(results, 4);
+    b.intoArray(results, 4 + N);
+    c.intoArray(results, 4 + 2 * N);
+    d.intoArray(results, 4 + 3 * N);
+    for (int r = 0; r < 4; r++) {
+      results[r] = VectorSums.sum(results, 4 + r * N) * (1 / (HALF_SCALE * HALF_BITS));
     }
-    if (k % 2 != 0) {
-      rest += x[k - 1] * half(w + 2L * (k - 1));
+    float unscale = 1 / HALF_SCALE;
+    for (int r = 0; r < 4; r++) {
+      long row = w + r * rowBytes;
+      for (int i = bound; i < half; i++) {
+        float even = unscale * x[i];
+        float odd = unscale * x[half + i];
+        results[r] += even * half(row + 4L * i) + odd * half(row + 4L * i + 2);
+      }
+      if (k % 2 != 0) {
+        results[r] += unscale * x[k - 1] * half(row + 2L * (k - 1));
+      }
     }
-    a.add(b).intoArray(scratch, 0);
-    float sum = VectorSums.sum(scratch, 0);
-    return sum * (1 / (HALF_SCALE * VectorHalf.SCALE)) + rest * (1 / HALF_SCALE);
+  }
+
+  /** A line's even elements at {@code at}, its odd ones behind. */
+  private static void halfToPairs(long from, float[] to, int at) {
+    for (int i = 0; i < N; i++) {
+      to[at + i] = half(from + 4L * i);
+      to[at + N + i] = half(from + 4L * i + 2);
+    }
   }
 
   static float half(long address) {

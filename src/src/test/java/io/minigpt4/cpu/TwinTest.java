@@ -94,6 +94,52 @@ class TwinTest {
     }
   }
 
+  @Test
+  void halvesThatAreNoOrdinaryFloats() {
+    int k = 199;
+    Tensor x = filled(DType.F32, 2, k);
+    Tensor w = filled(DType.F16, 7, k);
+    short[][] special = {
+      {0x0001, (short) 0x8001, 0x03ff, (short) 0x83ff, 0x0400, (short) 0x8400, 0x0200},
+      {0, (short) 0x8000},
+      {0x7bff, (short) 0xfbff, 0x0001}
+    };
+    for (int row = 0; row < 3; row++) {
+      for (int c = row; c < k; c += row == 1 ? 1 : 5) {
+        set(w, row, c, special[row][c % special[row].length]);
+      }
+    }
+    set(w, 3, 17, (short) 0x7c00);
+    set(w, 4, 198, (short) 0xfc00);
+    set(w, 5, 64, (short) 0x7e00);
+    for (CpuOps ops : new CpuOps[] {scalar, vector}) {
+      for (int m : new int[] {1, 2}) {
+        Tensor out = ops.allocate(DType.F32, m, 7);
+        ops.linearPerRow(x.slice(0, m), w, null, out);
+        assertCloseToDoubles(x.slice(0, m), w.slice(0, 3), out.columns(0, 3));
+        float[] sums = Floats.of(out.slice(0, 1));
+        assertThat(sums[3]).isInfinite().isEqualTo(Math.copySign(sums[3], at(x, 17)));
+        assertThat(sums[4]).isInfinite().isEqualTo(Math.copySign(sums[4], -at(x, 198)));
+        assertThat(sums[5]).isNaN();
+        assertCloseToDoubles(x.slice(0, m), w.slice(6, 7), out.columns(6, 7));
+      }
+    }
+  }
+
+  private static void set(Tensor w, int row, int column, short bits) {
+    Memory.setShort(w.address() + 2 * (row * w.width() + column), bits);
+  }
+
+  private static float at(Tensor x, int column) {
+    return Memory.getFloat(x.address() + 4L * column);
+  }
+
+  private void assertCloseToDoubles(Tensor x, Tensor w, Tensor actual) {
+    Tensor none = scalar.allocate(DType.F32, w.rows());
+    none.segment().fill((byte) 0);
+    assertCloseToDoubles(x, w, none, actual);
+  }
+
   private void assertCloseToDoubles(Tensor x, Tensor w, Tensor bias, Tensor actual) {
     float[] weights = new float[(int) w.elements()];
     scalar.read(w, MemorySegment.ofArray(weights));
