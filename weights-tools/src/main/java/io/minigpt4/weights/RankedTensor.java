@@ -34,6 +34,7 @@ final class RankedTensor extends PlannedTensor {
   private final long partColumns;
   private final DType sourceType;
   private @Nullable MemorySegment gathered;
+  private @Nullable List<MemorySegment> parts;
 
   /**
    * Checks the parts.
@@ -117,6 +118,11 @@ final class RankedTensor extends PlannedTensor {
   }
 
   private void gather(long from, long count, MemorySegment to) {
+    List<MemorySegment> memory = parts;
+    if (memory == null) {
+      memory = ranks.stream().map(checkpoint -> checkpoint.tensor(source).segment()).toList();
+      parts = memory;
+    }
     long element = from;
     while (element < from + count) {
       long row = sourceRow(element / columns);
@@ -134,7 +140,7 @@ final class RankedTensor extends PlannedTensor {
       long n = Math.min(from + count - element, partColumns - partColumn);
       int width = sourceType.bytes();
       MemorySegment.copy(
-          ranks.get(rank).tensor(source).segment(),
+          memory.get(rank),
           (partRow * partColumns + partColumn) * width,
           to,
           (element - from) * width,
