@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
  * along the lanes, so that the same tile kernel as in {@link Linear} computes scores and weighted
  * values, and the softmax needs no horizontal steps.
  *
- * <p>Sequences with one new row (decoding) go another way, where all query heads of one key head
- * share the pass over its keys. As blocks of keys begin at the same positions always, and what is
+ * <p>Sequences with one new row (decoding) go another way if the cache holds floats, as the CPU's
+ * does: all query heads of one key head share the pass over its keys, which are not copied. As blocks of keys begin at the same positions always, and what is
  * hidden from a row adds zeros, either way a row's result is the same to the last bit whatever the
  * rows beside it.
  */
@@ -29,7 +29,7 @@ final class Attention implements Team.Task {
   private final Panels[] panelsOfWorker;
   private final Buffer[] buffers;
 
-  /** Per worker a block of keys and one of values as floats. */
+  /** Per worker a block of keys and one of values as floats, or sums of a row against a block. */
   private final Buffer[] blocks;
 
   private long q;
@@ -128,8 +128,9 @@ final class Attention implements Team.Task {
     return rows == null ? queries : rows.rows(sequence);
   }
 
+  /** Whether a sequence's keys and values are read where they lie, row by row. */
   private boolean byRows(int sequence) {
-    return batch != null && rowsOf(sequence) == 1;
+    return batch != null && type == DType.F32 && rowsOf(sequence) == 1;
   }
 
   /** Shares the work out: one head, or a few panels of one where heads are scarce. */
@@ -186,7 +187,7 @@ final class Attention implements Team.Task {
     int padded = (length + 15) / 16 * 16;
     int dims = group * headDim;
     float[] buffer = buffers[worker].floats(2L * dims + (long) group * padded);
-    float[] block = blocks[worker].floats((long) BLOCK * headDim);
+    float[] scratch = blocks[worker].floats(16L * (BLOCK + 15));
     int queryAt = Buffer.START;
     int resultAt = queryAt + dims;
     int scoresAt = resultAt + dims;
@@ -197,10 +198,11 @@ final class Attention implements Team.Task {
     Arrays.fill(buffer, resultAt, resultAt + dims, 0);
     for (int j = 0; j < length; j += BLOCK) {
       int count = Math.min(BLOCK, length - j);
-      kernels.toFloats(type, keyBlock(cache, j, kvHead), block, 0, count * headDim);
+      long block = keyBlock(cache, j, kvHead);
       for (int g = 0; g < group; g++) {
         int at = scoresAt + g * padded + j;
-        kernels.rowDots(buffer, queryAt + g * headDim, block, count, headDim, buffer, at);
+        int queryHead = queryAt + g * headDim;
+        kernels.rowDots(buffer, queryHead, block, count, headDim, buffer, at, scratch);
       }
     }
     for (int g = 0; g < group; g++) {
@@ -208,7 +210,7 @@ final class Attention implements Team.Task {
     }
     for (int j = 0; j < length; j += BLOCK) {
       int count = Math.min(BLOCK, length - j);
-      kernels.toFloats(type, valueBlock(cache, j, kvHead), block, 0, count * headDim);
+      long block = valueBlock(cache, j, kvHead);
       for (int g = 0; g < group; g++) {
         int at = scoresAt + g * padded + j;
         kernels.addWeightedRows(buffer, at, block, count, headDim, buffer, resultAt + g * headDim);

@@ -93,11 +93,17 @@ interface Kernels {
   /** Floats of scratch that {@link #dots} needs. */
   int dotScratch();
 
-  /** scores[at + j] = Σ_c x[xAt + c] · rows[j·width + c] for j &lt; n, c &lt; width. */
-  void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at);
+  /**
+   * scores[at + j] = Σ_c x[xAt + c] · rows[j·width + c] for j &lt; n, c &lt; width.
+   *
+   * @param rows address of float32 rows without gaps
+   * @param scratch at least 16 · (n + 15) floats
+   */
+  void rowDots(
+      float[] x, int xAt, long rows, int n, int width, float[] scores, int at, float[] scratch);
 
   /** out[outAt + c] += Σ_j p[at + j] · rows[j·width + c] for j &lt; n, c &lt; width. */
-  void addWeightedRows(float[] p, int at, float[] rows, int n, int width, float[] out, int outAt);
+  void addWeightedRows(float[] p, int at, long rows, int n, int width, float[] out, int outAt);
 
   /**
    * One step of the online softmax (Milakov and Gimelshein 2018) down the columns of a panel of

@@ -163,11 +163,12 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at) {
+  public void rowDots(
+      float[] x, int xAt, long rows, int n, int width, float[] scores, int at, float[] scratch) {
     for (int j = 0; j < n; j++) {
       double sum = 0;
       for (int c = 0; c < width; c++) {
-        sum += (double) x[xAt + c] * rows[j * width + c];
+        sum += (double) x[xAt + c] * Memory.getFloat(rows + 4L * (j * width + c));
       }
       scores[at + j] = (float) sum;
     }
@@ -175,10 +176,10 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void addWeightedRows(
-      float[] p, int at, float[] rows, int n, int width, float[] out, int outAt) {
+      float[] p, int at, long rows, int n, int width, float[] out, int outAt) {
     for (int j = 0; j < n; j++) {
       for (int c = 0; c < width; c++) {
-        out[outAt + c] += p[at + j] * rows[j * width + c];
+        out[outAt + c] += p[at + j] * Memory.getFloat(rows + 4L * (j * width + c));
       }
     }
   }

@@ -105,13 +105,14 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at) {
-    VectorRows.rowDots(x, xAt, rows, n, width, scores, at);
+  public void rowDots(
+      float[] x, int xAt, long rows, int n, int width, float[] scores, int at, float[] scratch) {
+    VectorRows.rowDots(x, xAt, rows, n, width, scores, at, scratch);
   }
 
   @Override
   public void addWeightedRows(
-      float[] p, int at, float[] rows, int n, int width, float[] out, int outAt) {
+      float[] p, int at, long rows, int n, int width, float[] out, int outAt) {
     VectorRows.addWeightedRows(p, at, rows, n, width, out, outAt);
   }
 

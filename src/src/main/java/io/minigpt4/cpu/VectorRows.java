@@ -1,7 +1,5 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
-
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
@@ -14,39 +12,70 @@ final class VectorRows {
 
   private VectorRows() {}
 
-  static void rowDots(float[] x, int xAt, float[] rows, int n, int width, float[] scores, int at) {
+  static void rowDots(
+      float[] x, int xAt, long rows, int n, int width, float[] scores, int at, float[] scratch) {
     int bound = SPECIES.loopBound(width);
     for (int j = 0; j < n; j++) {
-      int row = j * width;
+      long row = rows + 4L * j * width;
       FloatVector sums = FloatVector.zero(SPECIES);
       for (int i = 0; i < bound; i += N) {
-        FloatVector values = FloatVector.fromArray(SPECIES, rows, row + i);
+        FloatVector values =
+            FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row + 4L * i, ORDER);
         sums = values.fma(FloatVector.fromArray(SPECIES, x, xAt + i), sums);
       }
-      float sum = sums.reduceLanes(ADD);
+      sums.intoArray(scratch, j * N);
+    }
+    VectorSums.sum(scratch, 0, n);
+    for (int j = 0; j < n; j++) {
+      float sum = scratch[j];
       for (int i = bound; i < width; i++) {
-        sum += x[xAt + i] * rows[row + i];
+        sum += x[xAt + i] * Memory.getFloat(rows + 4L * (j * width + i));
       }
       scores[at + j] = sum;
     }
   }
 
   static void addWeightedRows(
-      float[] p, int at, float[] rows, int n, int width, float[] out, int outAt) {
-    int bound = SPECIES.loopBound(width);
-    for (int c = 0; c < bound; c += N) {
+      float[] p, int at, long rows, int n, int width, float[] out, int outAt) {
+    int c = 0;
+    for (; c + 4 * N <= width; c += 4 * N) {
+      addFourColumns(p, at, rows + 4L * c, n, width, out, outAt + c);
+    }
+    for (; c + N <= width; c += N) {
       FloatVector sums = FloatVector.fromArray(SPECIES, out, outAt + c);
       for (int j = 0; j < n; j++) {
+        long row = rows + 4L * (j * width + c);
         FloatVector weight = FloatVector.broadcast(SPECIES, p[at + j]);
-        sums = FloatVector.fromArray(SPECIES, rows, j * width + c).fma(weight, sums);
+        sums = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row, ORDER).fma(weight, sums);
       }
       sums.intoArray(out, outAt + c);
     }
-    for (int c = bound; c < width; c++) {
+    for (; c < width; c++) {
       for (int j = 0; j < n; j++) {
-        out[outAt + c] += p[at + j] * rows[j * width + c];
+        out[outAt + c] += p[at + j] * Memory.getFloat(rows + 4L * (j * width + c));
       }
     }
+  }
+
+  /** Four vectors of each row, whose sums hide each other's latency. */
+  private static void addFourColumns(
+      float[] p, int at, long rows, int n, int width, float[] out, int outAt) {
+    FloatVector a = FloatVector.fromArray(SPECIES, out, outAt);
+    FloatVector b = FloatVector.fromArray(SPECIES, out, outAt + N);
+    FloatVector c = FloatVector.fromArray(SPECIES, out, outAt + 2 * N);
+    FloatVector d = FloatVector.fromArray(SPECIES, out, outAt + 3 * N);
+    for (int j = 0; j < n; j++) {
+      long row = rows + 4L * j * width;
+      FloatVector weight = FloatVector.broadcast(SPECIES, p[at + j]);
+      a = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row, ORDER).fma(weight, a);
+      b = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row + 4L * N, ORDER).fma(weight, b);
+      c = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row + 8L * N, ORDER).fma(weight, c);
+      d = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, row + 12L * N, ORDER).fma(weight, d);
+    }
+    a.intoArray(out, outAt);
+    b.intoArray(out, outAt + N);
+    c.intoArray(out, outAt + 2 * N);
+    d.intoArray(out, outAt + 3 * N);
   }
 
   static void scaleColumns(float[] x, int at, int rows, int width, float[] factor, int factorAt) {
