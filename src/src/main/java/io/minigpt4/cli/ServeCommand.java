@@ -1,7 +1,13 @@
 package io.minigpt4.cli;
 
 import io.minigpt4.chat.ChatEngine;
+import io.minigpt4.chat.ChatListener;
+import io.minigpt4.chat.ChatRequest;
+import io.minigpt4.chat.ChatRequest.Turn;
 import io.minigpt4.chat.EngineLimits;
+import io.minigpt4.generate.Generation;
+import io.minigpt4.generate.GenerationConfig;
+import io.minigpt4.image.Picture;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.ModelSource;
 import io.minigpt4.serve.Server;
@@ -10,6 +16,7 @@ import io.minigpt4.tensor.UserException;
 import java.io.PrintWriter;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -39,6 +46,10 @@ final class ServeCommand implements Callable<Integer> {
   static final String KEY_VARIABLE = "MINIGPT4_API_KEY";
 
   private static final Duration GRACE = Duration.ofSeconds(5);
+  private static final Duration MOST_WARM_UP = Duration.ofSeconds(10);
+
+  /** Pixels of the picture that the model is warmed up with. */
+  private static final int SIDE = 64;
 
   @Option(
       names = "--host",
@@ -117,7 +128,9 @@ final class ServeCommand implements Callable<Integer> {
         MiniGpt4 model = modelOptions.load(devices, source);
         ChatEngine engine =
             ChatEngine.start(model, EngineLimits.of(model, maxRunning, maxQueued))) {
-      serve(Server.start(settings, engine, model.name(), model.tokenizer()), model, devices);
+      Server server = Server.start(settings, engine, model.name(), model.tokenizer());
+      warmUp(engine);
+      serve(server, model, devices);
     }
     return Commands.DONE;
   }
@@ -141,6 +154,32 @@ final class ServeCommand implements Callable<Integer> {
         modelOptions.isBuiltIn() ? 0 : 1,
         Duration.ofSeconds(deadline),
         maxConnections);
+  }
+
+  /**
+   * Answers once for nobody, so that the first user need not wait until code is compiled. Users who
+   * are quicker are answered beside it.
+   */
+  private static void warmUp(ChatEngine engine) {
+    byte[] grey = new byte[3 * SIDE * SIDE];
+    Arrays.fill(grey, (byte) 128);
+    Turn question = Turn.human("Describe this image.", new Picture(SIDE, SIDE, grey));
+    GenerationConfig config = GenerationConfig.builder().doSample(false).maxNewTokens(40).build();
+    ChatListener nobody =
+        new ChatListener() {
+          @Override
+          public void finished(Generation generation) {}
+
+          @Override
+          public void failed(RuntimeException reason) {
+            // Whoever asks next is told.
+          }
+        };
+    try {
+      engine.submit(new ChatRequest(null, List.of(question), config, 0, MOST_WARM_UP), nobody);
+    } catch (UserException e) {
+      // A model with so short a context has no need of it.
+    }
   }
 
   private void serve(Server server, MiniGpt4 model, Devices devices) throws InterruptedException {

@@ -13,9 +13,9 @@ import org.jspecify.annotations.Nullable;
  * values, and the softmax needs no horizontal steps.
  *
  * <p>Sequences with one new row (decoding) go another way if the cache holds floats, as the CPU's
- * does: all query heads of one key head share the pass over its keys, which are not copied. As blocks of keys begin at the same positions always, and what is
- * hidden from a row adds zeros, either way a row's result is the same to the last bit whatever the
- * rows beside it.
+ * does: all query heads of one key head share the pass over its keys, which are not copied. As
+ * blocks of keys begin at the same positions always, and what is hidden from a row adds zeros,
+ * either way a row's result is the same to the last bit whatever the rows beside it.
  */
 final class Attention implements Team.Task {
   /** Keys per step; equals the page size, so that a block never spans two pages. */

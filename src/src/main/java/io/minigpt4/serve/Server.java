@@ -33,7 +33,7 @@ public final class Server implements AutoCloseable {
       Map.of(
           "sun.net.httpserver.nodelay", "true",
           "sun.net.httpserver.maxReqTime", "60",
-          "sun.net.httpserver.idleInterval", "30",
+          "sun.net.httpserver.idleInterval", "90",
           "sun.net.httpserver.maxIdleConnections", "200",
           "sun.net.httpserver.maxReqHeaderSize", "32768",
           "sun.net.httpserver.maxReqHeaders", "100");

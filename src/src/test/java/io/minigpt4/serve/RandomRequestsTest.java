@@ -238,7 +238,8 @@ class RandomRequestsTest {
       return holdings(server);
     }
     Holdings now = holdings(server);
-    long end = System.nanoTime() + 40_000_000_000L; // an idle connection is closed after 30 s
+    long end =
+        System.nanoTime() + 40_000_000_000L; // closed connections are noticed in their own time
     while (System.nanoTime() < end
         && (now.files() > wanted.files() || now.threads() > wanted.threads())) {
       Thread.sleep(200);
