@@ -94,17 +94,12 @@ final class LoadClient {
     long first = 0;
     int tokens = 0;
     boolean finished = false;
+    boolean done = false;
+    // To the very end: a body that is given up before may take its connection with it.
     while (lines.hasNext()) {
       String line = lines.next();
-      if (line.equals("data: [DONE]")) {
-        if (finished && first != 0) {
-          tally.answer(first - start, System.nanoTime() - start, tokens);
-        } else {
-          tally.error("a stream without an answer");
-        }
-        return;
-      }
-      if (!line.startsWith("data: ")) {
+      done |= line.equals("data: [DONE]");
+      if (done || !line.startsWith("data: ")) {
         continue;
       }
       ConfigNode event = JsonFile.parse("an event", line.substring("data: ".length()));
@@ -121,7 +116,13 @@ final class LoadClient {
         tokens = event.object("usage").integer("completion_tokens", 0, 0, Integer.MAX_VALUE);
       }
     }
-    tally.error("a stream that breaks off");
+    if (!done) {
+      tally.error("a stream that breaks off");
+    } else if (!finished || first == 0) {
+      tally.error("a stream without an answer");
+    } else {
+      tally.answer(first - start, System.nanoTime() - start, tokens);
+    }
   }
 
   /** A question: now and then about a new picture, without one, or behind an earlier turn. */

@@ -35,6 +35,7 @@ final class ServerProcess implements AutoCloseable {
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(
         List.of("--add-modules", "jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"));
+    command.add("-XX:+UseSerialGC"); // as the start script does
     command.addAll(List.of("-cp", System.getProperty("java.class.path")));
     command.addAll(List.of("io.minigpt4.cli.Main", "serve", "--port", "0"));
     command.addAll(options);
