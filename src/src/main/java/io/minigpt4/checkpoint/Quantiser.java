@@ -88,7 +88,7 @@ public final class Quantiser {
    * Quantises a matrix, on all processors.
    *
    * @param matrix [rows, width], dense, floating
-   * @param arena owns the result
+   * @param arena owns the result; a shared one, as several threads write it
    * @throws IllegalArgumentException if the matrix holds values that are not finite
    */
   public Result quantise(Tensor matrix, Arena arena) {
