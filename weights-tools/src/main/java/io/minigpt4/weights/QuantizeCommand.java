@@ -151,7 +151,10 @@ final class QuantizeCommand implements Callable<Integer> {
     try (Stream<Path> files = Files.list(folder)) {
       for (Path file : files.sorted().toList()) {
         String name = file.getFileName().toString();
-        boolean settings = name.endsWith(".json") && !name.endsWith(".index.json");
+        boolean settings =
+            name.endsWith(".json")
+                && !name.endsWith(".index.json")
+                && !name.equals(Journal.CHECKSUMS);
         if (Files.isRegularFile(file) && (settings || name.equals("tokenizer.model"))) {
           writer.writeBytes(name, Sources.bytes(file));
         }

@@ -49,6 +49,7 @@ class QuantizeCommandTest {
           .contains(" matrices, error ");
       assertThat(out.resolve("tokenizer.model"))
           .hasSameBinaryContentAs(model.resolve("tokenizer.model"));
+      assertThat(Tool.run("verify", out).err()).isEmpty();
       try (Checkpoint folder = Checkpoints.open(out);
           Checkpoint original = Checkpoints.open(model)) {
         assertThat(folder.dtype(MATRIX)).isEqualTo(bits == 8 ? DType.I8 : DType.U8);
