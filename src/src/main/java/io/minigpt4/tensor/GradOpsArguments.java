@@ -124,7 +124,9 @@ public final class GradOpsArguments {
     arguments.sameRows(x, dx, "dx");
     OpsArguments.dense(x, "x");
     OpsArguments.dense(dx, "dx");
-    OpsArguments.weight(weight, "weight");
+    if (!weight.dtype().isQuantised()) {
+      OpsArguments.weight(weight, "weight");
+    }
     OpsArguments.floats(loss, "loss");
     OpsArguments.vector(loss, 1, "loss");
     if (weight.width() != x.width() || targets.length < x.rows()) {

@@ -3,8 +3,10 @@ package io.minigpt4.train;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.train.demo.DemoSamples;
 import java.nio.file.Path;
@@ -99,6 +101,34 @@ class CudaTrainingTest {
       assertThat(training.trainer.lossScale().scale()).isEqualTo(0x1p28);
       assertThat(training.trainer.steps()).isZero();
       assertThat(weight(training)).containsExactly(before);
+    }
+  }
+
+  /** Gradients go through the frozen language model's matrices in 8 bits. */
+  @Test
+  void aFrozenModelInEightBits() throws Exception {
+    Quantiser quantiser = new Quantiser(DType.Q8, Quantiser.DEFAULT_GROUP);
+    List<Double> whole = losses(new TinyTraining(CpuOps.createScalar(1)));
+    List<Double> onProcessor = losses(new TinyTraining(CpuOps.createScalar(1), quantiser));
+    assertThat(onProcessor).isNotEqualTo(whole);
+    try (SoftCuda cuda = SoftCuda.create()) {
+      List<Double> onGpu = losses(new TinyTraining(cuda.open(0), quantiser));
+      for (int i = 0; i < whole.size(); i++) {
+        double loss = whole.get(i);
+        assertThat(onProcessor.get(i)).as("iteration %d", i).isCloseTo(loss, within(5e-3 * loss));
+        assertThat(onGpu.get(i))
+            .as("iteration %d on a GPU", i)
+            .isCloseTo(onProcessor.get(i), within(2e-3 * loss));
+      }
+      assertThat(cuda.driver().faults()).isEmpty();
+    }
+  }
+
+  private List<Double> losses(TinyTraining started) throws InterruptedException {
+    try (TinyTraining training = started;
+        SampleLoader data = data(training)) {
+      assertThat(training.run(TinyTraining.plan(folder, 1), data, Progress.START, 3)).isFalse();
+      return List.copyOf(training.losses);
     }
   }
 

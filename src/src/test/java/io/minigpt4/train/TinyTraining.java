@@ -1,6 +1,7 @@
 package io.minigpt4.train;
 
 import io.minigpt4.autograd.Tape;
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.distributed.Collective;
 import io.minigpt4.distributed.Launched;
@@ -15,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /** Training of the tiny golden model, from a projection that knows nothing. */
 final class TinyTraining implements AutoCloseable {
@@ -27,22 +29,27 @@ final class TinyTraining implements AutoCloseable {
   final List<Double> losses = new ArrayList<>();
 
   TinyTraining() {
-    this(CpuOps.createScalar(1), Launched.from(Map.of()));
+    this(CpuOps.createScalar(1));
   }
 
   /**
    * @param device closed with this
    */
   TinyTraining(Ops device) {
-    this(device, Launched.from(Map.of()));
+    this(device, Launched.from(Map.of()), null);
+  }
+
+  /** With the frozen language model's matrices in fewer bits. */
+  TinyTraining(Ops device, Quantiser quantiser) {
+    this(device, Launched.from(Map.of()), quantiser);
   }
 
   /** One of several processes. */
   TinyTraining(Launched launched) {
-    this(CpuOps.createScalar(1), launched);
+    this(CpuOps.createScalar(1), launched, null);
   }
 
-  private TinyTraining(Ops device, Launched launched) {
+  private TinyTraining(Ops device, Launched launched, @Nullable Quantiser quantiser) {
     tape = new Tape(device, false);
     ranks =
         Collective.connect(
@@ -61,7 +68,7 @@ final class TinyTraining implements AutoCloseable {
             null,
             null,
             null);
-    loaded = new ModelLoader(tape, LoadListener.NONE).load(source, null);
+    loaded = new ModelLoader(List.of(tape), LoadListener.NONE, quantiser).load(source, null);
     trainer = new ProjectionTrainer(loaded, tape, ranks, 0.05);
   }
 
