@@ -46,7 +46,7 @@ import picocli.CommandLine.Spec;
           + " does what MiniGPT-4's own configuration says. Ctrl-C saves and stops.",
       "",
       "Example: minigpt4 train --stage 1, then",
-      "         minigpt4 chat --ckpt output/demo_stage1/checkpoint_3.pth docs/images/scene.png"
+      "         minigpt4 chat --ckpt output/demo_stage1/checkpoint_2.pth docs/images/scene.png"
     })
 final class TrainCommand implements Callable<Integer> {
   private static final long INIT_SEED = 42;
@@ -69,13 +69,13 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--epochs",
       paramLabel = "N",
-      description = "Epochs. Default: the configuration's; 4 for the demo.")
+      description = "Epochs. Default: the configuration's; 3 for the demo.")
   private @Nullable Integer epochs;
 
   @Option(
       names = "--iterations",
       paramLabel = "N",
-      description = "Iterations an epoch. Default: the configuration's; 50 for the demo.")
+      description = "Iterations an epoch. Default: the configuration's; 200 for the demo.")
   private @Nullable Integer iterations;
 
   @Option(
@@ -83,6 +83,12 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "N",
       description = "Samples an iteration. Default: the configuration's; 32 for the demo.")
   private @Nullable Integer batch;
+
+  @Option(
+      names = "--scenes",
+      paramLabel = "N",
+      description = "Different pictures that the demo draws. Default: 4000.")
+  private @Nullable Integer scenes;
 
   @Option(
       names = "--save-every",
@@ -137,7 +143,7 @@ final class TrainCommand implements Callable<Integer> {
     if (modelOptions.hasConfig() && stage != null) {
       throw new UserException("--stage is the demo's; with --cfg-path the file says it all");
     }
-    setup = setup.with(output, epochs, iterations, batch);
+    setup = setup.with(output, epochs, iterations, batch, scenes);
     ModelSource source = modelOptions.trainingSource();
     Launched launched = Launched.from(System.getenv());
     try (Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {

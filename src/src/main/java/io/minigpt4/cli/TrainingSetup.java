@@ -36,6 +36,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param config null for the demo
  * @param stage the demo's stage; 0 with a configuration
+ * @param scenes how many different pictures the demo draws; 0 with a configuration
  */
 record TrainingSetup(
     @Nullable MiniGpt4Config config,
@@ -47,6 +48,7 @@ record TrainingSetup(
     int workers,
     long seed,
     double weightDecay,
+    int scenes,
     Path output) {
   private static final String TEMPLATE = "###Human: {} ###Assistant: ";
   private static final long PICTURE_SEED = 7;
@@ -60,7 +62,7 @@ record TrainingSetup(
             ? new LearningRate(1e-2, 1e-4, 1e-3, 20, 3, 200)
             : new LearningRate(3e-3, 1e-5, 1e-3, 20, 3, 200);
     Path output = Path.of("output", "demo_stage" + stage);
-    return new TrainingSetup(null, stage, rate, 32, 1, 10, 1, 42, 0.05, output);
+    return new TrainingSetup(null, stage, rate, 32, 1, 10, 1, 42, 0.05, DEMO_SCENES, output);
   }
 
   /** What a configuration file says. */
@@ -92,6 +94,7 @@ record TrainingSetup(
         Math.max(1, run.numWorkers()),
         run.seed(),
         run.weightDecay(),
+        0,
         Path.of(run.outputDir()));
   }
 
@@ -100,7 +103,11 @@ record TrainingSetup(
       @Nullable Path folder,
       @Nullable Integer epochs,
       @Nullable Integer iterations,
-      @Nullable Integer batch) {
+      @Nullable Integer batch,
+      @Nullable Integer pictures) {
+    if (config != null && pictures != null) {
+      throw new UserException("--scenes is the demo's; with --cfg-path the file says what the data are");
+    }
     LearningRate changed =
         new LearningRate(
             rate.initial(),
@@ -119,6 +126,7 @@ record TrainingSetup(
         workers,
         seed,
         weightDecay,
+        config != null ? 0 : atLeastOne(pictures, scenes, "--scenes"),
         folder == null ? output : folder);
   }
 
@@ -165,6 +173,7 @@ record TrainingSetup(
     run.put("max_epoch", rate.epochs());
     run.put("iters_per_epoch", rate.iterationsPerEpoch());
     run.put("batch_size_train", batchSize);
+    run.put("scenes", scenes);
     run.put("seed", seed);
     run.put("output_dir", output.toString());
     Map<String, Object> demo = new LinkedHashMap<>();
@@ -208,7 +217,7 @@ record TrainingSetup(
     ExampleBuilder builder =
         new ExampleBuilder(model.tokenizer(), model.rowsPerImage(), TEMPLATE, end, DEMO_TOKENS);
     ImageProcessor images = new ImageProcessor(model.vision().config().imageSize());
-    DemoSamples.Setup setup = new DemoSamples.Setup(stage, seed, DEMO_SCENES);
+    DemoSamples.Setup setup = new DemoSamples.Setup(stage, seed, scenes);
     return new DemoSamples(setup, ranks.rank(), ranks.size(), builder, images, cache);
   }
 
