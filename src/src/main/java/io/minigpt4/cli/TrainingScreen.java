@@ -5,6 +5,7 @@ import io.minigpt4.chat.ImageCache;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.image.Picture;
+import io.minigpt4.train.Performance;
 import io.minigpt4.train.ProjectionTrainer;
 import io.minigpt4.train.TrainingListener;
 import io.minigpt4.train.TrainingLog;
@@ -18,16 +19,14 @@ import org.jspecify.annotations.Nullable;
 final class TrainingScreen implements TrainingListener, AutoCloseable {
   private static final String QUESTION = "Describe this image in detail.";
   private static final int MOST_TOKENS = 120;
-  private static final double SMOOTH = 0.9;
 
   private final PrintWriter out;
   private final TrainingLog log;
   private final ProjectionTrainer trainer;
-  private final TrainingPlan plan;
+  private final int logEvery;
   private final @Nullable Picture picture;
   private final Interrupts interrupts;
   private final ProgressBar bar = ProgressBar.onStderr("training");
-  private double samplesPerSecond;
 
   TrainingScreen(
       PrintWriter out,
@@ -39,7 +38,7 @@ final class TrainingScreen implements TrainingListener, AutoCloseable {
     this.out = out;
     this.log = log;
     this.trainer = trainer;
-    this.plan = plan;
+    this.logEvery = plan.logEvery();
     this.picture = picture;
     this.interrupts = interrupts;
   }
@@ -47,32 +46,42 @@ final class TrainingScreen implements TrainingListener, AutoCloseable {
   @Override
   public void iteration(IterationReport report) {
     log.iteration(report);
-    samplesPerSecond =
-        samplesPerSecond == 0
-            ? report.samplesPerSecond()
-            : SMOOTH * samplesPerSecond + (1 - SMOOTH) * report.samplesPerSecond();
-    long left = (report.steps() - report.step()) * plan.batchSize();
-    String state =
+    Performance performance = report.performance();
+    StringBuilder state = new StringBuilder();
+    state.append(
         String.format(
             Locale.ROOT,
-            "loss %.4f, %.1f samples/s, %s left",
+            "loss %.4f, %.1f samples/s, ",
             report.loss(),
-            samplesPerSecond,
-            time(left / samplesPerSecond));
-    bar.steps(report.step(), report.steps(), state);
-    if (report.step() % plan.logEvery() == 0) {
+            performance.smoothSamplesPerSecond()));
+    if (Double.isFinite(performance.utilisation())) {
+      state.append(String.format(Locale.ROOT, "MFU %.0f %%, ", 100 * performance.utilisation()));
+    }
+    if (trainer.lossScale().enabled()) {
+      state.append(String.format(Locale.ROOT, "scale %.0f, ", report.lossScale()));
+    }
+    state.append(memory(performance)).append(", ").append(time(performance.secondsLeft()));
+    bar.steps(report.step(), report.steps(), state + " left");
+    if (report.step() % logEvery == 0) {
       say(
           String.format(
               Locale.ROOT,
-              "epoch %d, iteration %d: loss %.4f, lr %.3g, %.1f samples/s, %d MB of activations%s",
+              "epoch %d, iteration %d: loss %.4f, lr %.3g, %.1f samples/s, %s%s",
               report.epoch(),
               report.iteration() + 1,
               report.loss(),
               report.learningRate(),
-              samplesPerSecond,
-              trainer.activationBytes() >> 20,
+              performance.smoothSamplesPerSecond(),
+              memory(performance),
               report.updateSkipped() ? ", update skipped" : ""));
     }
+  }
+
+  private static String memory(Performance performance) {
+    String activations = (performance.activationBytes() >> 20) + " MB of activations";
+    return performance.residentBytes() == 0
+        ? activations
+        : activations + " in " + (performance.residentBytes() >> 20) + " MB";
   }
 
   private static String time(double seconds) {

@@ -106,7 +106,8 @@ record TrainingSetup(
       @Nullable Integer batch,
       @Nullable Integer pictures) {
     if (config != null && pictures != null) {
-      throw new UserException("--scenes is the demo's; with --cfg-path the file says what the data are");
+      throw new UserException(
+          "--scenes is the demo's; with --cfg-path the file says what the data are");
     }
     LearningRate changed =
         new LearningRate(

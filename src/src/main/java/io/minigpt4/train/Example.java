@@ -31,6 +31,15 @@ public final class Example {
     return targets;
   }
 
+  /** Number of rows that predict a token. */
+  public int targetCount() {
+    int count = 0;
+    for (int target : targets) {
+      count += target >= 0 ? 1 : 0;
+    }
+    return count;
+  }
+
   /** Number of rows. */
   public int length() {
     return ids.length;

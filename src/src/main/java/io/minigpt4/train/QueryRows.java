@@ -18,6 +18,7 @@ public final class QueryRows {
   private final MiniGpt4 model;
   private final Ops ops;
   private final @Nullable QueryCache cache;
+  private int computed;
 
   /**
    * @param ops the device that the model computes on
@@ -59,6 +60,7 @@ public final class QueryRows {
    * @return [samples · rowsPerImage, the Q-Former's width], taken from the workspace
    */
   public Tensor of(List<Sample> samples) {
+    computed = 0;
     QueryCache known = cache;
     if (known == null) {
       return compute(samples.stream().map(Sample::pixels).toList());
@@ -102,6 +104,11 @@ public final class QueryRows {
     return queries;
   }
 
+  /** How many pictures of the last batch the frozen parts ran on; the others were known. */
+  public int computed() {
+    return computed;
+  }
+
   private Tensor take(int samples) {
     return ops.workspace()
         .take(
@@ -111,6 +118,7 @@ public final class QueryRows {
   }
 
   private Tensor compute(List<@Nullable MemorySegment> pictures) {
+    computed = pictures.size();
     Tensor queries = take(pictures.size());
     Workspace workspace = ops.workspace();
     long mark = workspace.mark();

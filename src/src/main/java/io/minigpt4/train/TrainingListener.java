@@ -25,7 +25,7 @@ public interface TrainingListener {
    * @param loss mean over the batches of all processes
    * @param learningRate used in it
    * @param lossScale used in it
-   * @param samplesPerSecond of all processes together, in this iteration
+   * @param performance how fast it was
    * @param skippedSamples broken samples so far
    * @param updateSkipped whether a gradient was not finite
    */
@@ -37,7 +37,7 @@ public interface TrainingListener {
       double loss,
       double learningRate,
       double lossScale,
-      double samplesPerSecond,
+      Performance performance,
       long skippedSamples,
       boolean updateSkipped) {}
 }

@@ -6,6 +6,8 @@ import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.io.StringWriter;
 import java.io.Writer;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -17,7 +19,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The files that a run leaves beside its checkpoints: {@code log.txt} as the Python version writes
  * it, the configuration and then one JSON object an epoch; {@code metrics.jsonl}, one object an
- * iteration.
+ * iteration; a file of the same numbers for TensorBoard; after each epoch {@code loss.png}.
  */
 public final class TrainingLog implements AutoCloseable {
   private static final JsonFactory JSON = new JsonFactory();
@@ -25,6 +27,8 @@ public final class TrainingLog implements AutoCloseable {
   private final Path log;
   private final Writer metrics;
   private final Path metricsFile;
+  private final EventFile events;
+  private final Path plot;
   private long sinceFlush;
 
   /**
@@ -37,14 +41,32 @@ public final class TrainingLog implements AutoCloseable {
   public TrainingLog(Path folder, @Nullable Object config) {
     log = folder.resolve("log.txt");
     metricsFile = folder.resolve("metrics.jsonl");
+    plot = folder.resolve("loss.png");
     try {
       Files.createDirectories(folder);
       append(json(config, true));
+      boolean torn = endsWithinALine(metricsFile);
       metrics =
           Files.newBufferedWriter(
               metricsFile, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+      if (torn) {
+        metrics.write("\n");
+      }
+      events = new EventFile(folder, System.currentTimeMillis());
     } catch (IOException e) {
       throw unwritable(folder, e);
+    }
+  }
+
+  /** Whether a run was killed while it wrote. */
+  private static boolean endsWithinALine(Path file) throws IOException {
+    if (!Files.exists(file) || Files.size(file) == 0) {
+      return false;
+    }
+    try (SeekableByteChannel in = Files.newByteChannel(file)) {
+      ByteBuffer last = ByteBuffer.allocate(1);
+      in.position(in.size() - 1).read(last);
+      return last.get(0) != '\n';
     }
   }
 
@@ -65,7 +87,15 @@ public final class TrainingLog implements AutoCloseable {
       json.writeNumberField("epoch", report.epoch());
       json.writeNumberField("loss", report.loss());
       json.writeNumberField("lr", report.learningRate());
-      json.writeNumberField("samples_per_s", report.samplesPerSecond());
+      Performance performance = report.performance();
+      json.writeNumberField("samples_per_s", performance.samplesPerSecond());
+      json.writeNumberField("eta_s", performance.secondsLeft());
+      json.writeNumberField("gflops", performance.gflops());
+      if (Double.isFinite(performance.utilisation())) {
+        json.writeNumberField("mfu", performance.utilisation());
+      }
+      json.writeNumberField("activations_mb", performance.activationBytes() / 1e6);
+      json.writeNumberField("resident_mb", performance.residentBytes() / 1e6);
       json.writeNumberField("loss_scale", report.lossScale());
       json.writeNumberField("skipped_samples", report.skippedSamples());
       json.writeBooleanField("update_skipped", report.updateSkipped());
@@ -82,9 +112,21 @@ public final class TrainingLog implements AutoCloseable {
     } catch (IOException e) {
       throw unwritable(metricsFile, e);
     }
+    Performance performance = report.performance();
+    events.scalars(
+        report.step(),
+        Map.of(
+            "train/loss", report.loss(),
+            "train/learning_rate", report.learningRate(),
+            "train/loss_scale", report.lossScale(),
+            "train/epoch", (double) report.epoch(),
+            "speed/samples_per_s", performance.samplesPerSecond(),
+            "speed/mfu", performance.utilisation()));
   }
 
-  /** Notes an epoch, with rates and losses rounded as the Python version's. */
+  /**
+   * Notes an epoch, rates and losses rounded as the Python version's, and draws the losses so far.
+   */
   public void epoch(double learningRate, double loss) {
     try {
       append(
@@ -96,6 +138,15 @@ public final class TrainingLog implements AutoCloseable {
       metrics.flush();
     } catch (IOException e) {
       throw unwritable(log, e);
+    }
+    drawPlot();
+  }
+
+  private void drawPlot() {
+    try {
+      LossPlot.draw(metricsFile, plot);
+    } catch (IOException e) {
+      throw unwritable(plot, e);
     }
   }
 
@@ -143,6 +194,9 @@ public final class TrainingLog implements AutoCloseable {
       metrics.close();
     } catch (IOException e) {
       throw unwritable(metricsFile, e);
+    } finally {
+      events.close();
     }
+    drawPlot();
   }
 }

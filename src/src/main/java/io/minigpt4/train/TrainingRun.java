@@ -17,6 +17,7 @@ public final class TrainingRun {
   private final TrainingPlan plan;
   private final Collective ranks;
   private final TrainingListener listener;
+  private final PerformanceMeter meter;
   private double lossSum;
   private double learningRate;
   private @Nullable Path lastSaved;
@@ -35,6 +36,7 @@ public final class TrainingRun {
     this.plan = plan;
     this.ranks = ranks;
     this.listener = listener;
+    this.meter = new PerformanceMeter(trainer);
   }
 
   /**
@@ -101,17 +103,25 @@ public final class TrainingRun {
               + ": go on from the last checkpoint with a lower run.init_lr");
     }
     lossSum += loss;
-    double seconds = (System.nanoTime() - begin) / 1e9;
+    long steps = (long) plan.rate().epochs() * perEpoch;
+    long together = (long) ranks.size() * plan.batchSize();
+    List<Example> examples = samples.stream().map(Sample::example).toList();
+    Performance performance =
+        meter.after(
+            PerformanceMeter.work(trainer.model(), rows.computed(), examples),
+            (System.nanoTime() - begin) / 1e9,
+            together,
+            (steps - step) * together);
     listener.iteration(
         new TrainingListener.IterationReport(
             epoch,
             iteration,
             step,
-            (long) plan.rate().epochs() * perEpoch,
+            steps,
             loss,
             learningRate,
             scale,
-            ranks.size() * plan.batchSize() / seconds,
+            performance,
             data.skipped(),
             !updated));
     return average(listener.stopped() ? 1 : 0) > 0;

@@ -3,6 +3,8 @@ package io.minigpt4.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.cuda.SoftCuda;
+import io.minigpt4.image.Picture;
+import io.minigpt4.image.Pictures;
 import io.minigpt4.model.Goldens;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -39,6 +41,10 @@ class TrainCommandTest {
     List<String> metrics = Files.readAllLines(folder.resolve("run/metrics.jsonl"));
     assertThat(metrics).hasSize(20).allMatch(line -> line.startsWith("{\"step\":"));
     assertThat(loss(metrics.getLast())).isLessThan(0.8 * loss(metrics.getFirst()));
+    assertThat(metrics.getLast())
+        .contains("\"eta_s\":0.0,", "\"gflops\":", "\"mfu\":0.", "\"activations_mb\":", "_mb\":");
+    Picture plot = Pictures.read(folder.resolve("run/loss.png"));
+    assertThat(plot.width()).isEqualTo(960);
     List<String> log = Files.readAllLines(folder.resolve("run/log.txt"));
     assertThat(log.getFirst()).isEqualTo("{");
     assertThat(log.subList(log.size() - 2, log.size()))
