@@ -20,6 +20,7 @@ import picocli.CommandLine.Spec;
       EncodeCommand.class,
       ServeCommand.class,
       TrainCommand.class,
+      DataCommand.class,
       DoctorCommand.class,
       HelpCommand.class
     })

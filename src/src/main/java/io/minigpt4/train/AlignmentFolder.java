@@ -30,7 +30,12 @@ public final class AlignmentFolder implements SampleSource {
   private long orderOf = -1;
   private List<Integer> order = List.of();
 
-  private record Pair(String id, String caption) {}
+  /** An annotation. */
+  record Pair(String id, String caption) {
+    Path image(Path folder) {
+      return folder.resolve("image").resolve(id + ".jpg");
+    }
+  }
 
   /**
    * Reads the captions.
@@ -43,7 +48,7 @@ public final class AlignmentFolder implements SampleSource {
     this.seed = seed;
     this.rank = rank;
     this.ranks = ranks;
-    this.pairs = read(folder.resolve("filter_cap.json"));
+    this.pairs = pairs(folder);
   }
 
   /** Number of pairs. */
@@ -51,7 +56,13 @@ public final class AlignmentFolder implements SampleSource {
     return pairs.size();
   }
 
-  private static List<Pair> read(Path file) {
+  /**
+   * Reads the annotations.
+   *
+   * @throws UserException if they are missing, malformed or none
+   */
+  static List<Pair> pairs(Path folder) {
+    Path file = folder.resolve("filter_cap.json");
     if (!Files.isRegularFile(file)) {
       throw new UserException(
           file + " does not exist: the alignment set is a folder with filter_cap.json and image/");
@@ -113,7 +124,7 @@ public final class AlignmentFolder implements SampleSource {
       orderOf = pass;
     }
     Pair pair = pairs.get(order.get((int) (number % pairs.size())));
-    Path image = folder.resolve("image").resolve(pair.id + ".jpg");
+    Path image = pair.image(folder);
     return new Draw() {
       @Override
       public String name() {

@@ -1,12 +1,9 @@
 package io.minigpt4.train;
 
-import io.minigpt4.config.JsonFile;
 import io.minigpt4.tensor.UserException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 
 /**
  * Captioned pictures in tar shards, as img2dataset writes them ({@code KEY.jpg}, {@code KEY.json}
@@ -16,7 +13,6 @@ import java.util.Map;
  */
 public final class WebDataset implements SampleSource {
   private static final int BUFFER = 1000;
-  private static final List<String> PICTURES = List.of("jpg", "jpeg", "png", "webp");
 
   private final List<String> shards;
   private final SampleMaker maker;
@@ -101,28 +97,9 @@ public final class WebDataset implements SampleSource {
       if (tar.endOfSample(place.offset) < 0) {
         throw new UserException(name + ": no sample");
       }
-      Map<String, byte[]> members = tar.read(place.offset);
-      byte[] picture =
-          PICTURES.stream()
-              .filter(members::containsKey)
-              .findFirst()
-              .map(members::get)
-              .orElseThrow(
-                  () -> new UserException(name + ": no picture among " + members.keySet()));
-      return maker.make(name, picture, caption(members, name), luck);
+      ShardSample sample = ShardSample.of(tar.read(place.offset), name);
+      return maker.make(name, sample.picture(), sample.caption(), luck);
     }
-  }
-
-  private static String caption(Map<String, byte[]> members, String name) {
-    byte[] json = members.get("json");
-    if (json != null) {
-      return JsonFile.parse(name, new String(json, StandardCharsets.UTF_8)).get("caption").asText();
-    }
-    byte[] text = members.get("txt");
-    if (text == null) {
-      throw new UserException(name + ": no caption among " + members.keySet());
-    }
-    return new String(text, StandardCharsets.UTF_8);
   }
 
   @Override

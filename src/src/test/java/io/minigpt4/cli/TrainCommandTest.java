@@ -117,6 +117,22 @@ class TrainCommandTest {
   }
 
   @Test
+  void dataAreChecked() throws IOException {
+    config();
+    String data = folder.resolve("data").toString();
+    assertThat(run("data", "check", data)).isZero();
+    assertThat(out.toString())
+        .contains("samples         1, broken 0", "caption words   5 to 5, median 5")
+        .doesNotContain("shards");
+    Files.delete(folder.resolve("data/image/0.jpg"));
+    assertThat(run("data", "check", data)).isEqualTo(Commands.FAILED);
+    assertThat(out.toString()).contains("broken: ", "0.jpg", "samples         0, broken 1");
+    assertThat(run("data", "check", output())).isEqualTo(Commands.FAILED);
+    assertThat(out.toString()).contains("run does not exist", "shards          1, damaged 1");
+    assertThat(run("data")).isEqualTo(Commands.BAD_INPUT);
+  }
+
+  @Test
   void onAGpu() throws IOException {
     String storage = "datasets.cc_sbu_align.build_info.storage=" + folder.resolve("data");
     try (SoftCuda cuda = SoftCuda.create()) {

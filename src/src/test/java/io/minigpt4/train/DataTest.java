@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -151,6 +152,45 @@ class DataTest {
           .anyMatch(p -> p.contains("00.tar breaks off"))
           .anyMatch(p -> p.contains("01.tar does not exist"));
     }
+  }
+
+  @Test
+  void aCheckNamesEverythingBroken() throws Exception {
+    Path cut = shard(0, "one two three", "", "green");
+    byte[] bytes = Files.readAllBytes(cut);
+    Files.write(cut, Arrays.copyOf(bytes, bytes.length - 1024 - 500));
+    Path torn = shard(1, "red star", "blue");
+    byte[] damaged = Files.readAllBytes(torn);
+    Arrays.fill(damaged, 512 + 100, 512 + 400, (byte) 0); // within the first picture
+    Files.write(torn, damaged);
+    List<String> problems = Collections.synchronizedList(new ArrayList<>());
+    DataCheck.Listener listener =
+        new DataCheck.Listener() {
+          @Override
+          public void broken(String problem) {
+            problems.add(problem);
+          }
+
+          @Override
+          public void progress(int done, int all) {
+            assertThat(all).isEqualTo(3);
+          }
+        };
+    DataCheck.Report report = DataCheck.run(List.of(folder + "/{00..02}.tar"), 2, listener);
+    assertThat(report.shards()).isEqualTo(3);
+    assertThat(report.damagedShards()).isEqualTo(2);
+    assertThat(report.samples()).isEqualTo(3);
+    assertThat(report.brokenSamples()).isEqualTo(1);
+    assertThat(report.emptyCaptions()).isEqualTo(1);
+    assertThat(report.words()).isEqualTo(new DataCheck.Spread(0, 1, 3, 3));
+    assertThat(report.characters().most()).isEqualTo(13);
+    assertThat(report.widths().least()).isEqualTo(report.widths().most()).isPositive();
+    assertThat(report.isWhole()).isFalse();
+    assertThat(problems)
+        .hasSize(3)
+        .anyMatch(p -> p.contains("00.tar breaks off"))
+        .anyMatch(p -> p.contains("01.tar at byte 0"))
+        .anyMatch(p -> p.contains("02.tar does not exist"));
   }
 
   @Test

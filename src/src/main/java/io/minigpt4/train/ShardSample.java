@@ -1,0 +1,41 @@
+package io.minigpt4.train;
+
+import io.minigpt4.config.JsonFile;
+import io.minigpt4.tensor.UserException;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+
+/** A picture and its caption among the members of a tar archive that have one basename. */
+record ShardSample(byte[] picture, String caption) {
+  private static final List<String> PICTURES = List.of("jpg", "jpeg", "png", "webp");
+
+  /**
+   * Finds them.
+   *
+   * @param members contents by extension
+   * @param name what messages call the sample
+   * @throws UserException if one is missing
+   */
+  static ShardSample of(Map<String, byte[]> members, String name) {
+    byte[] picture =
+        PICTURES.stream()
+            .filter(members::containsKey)
+            .findFirst()
+            .map(members::get)
+            .orElseThrow(() -> new UserException(name + ": no picture among " + members.keySet()));
+    return new ShardSample(picture, caption(members, name));
+  }
+
+  private static String caption(Map<String, byte[]> members, String name) {
+    byte[] json = members.get("json");
+    if (json != null) {
+      return JsonFile.parse(name, new String(json, StandardCharsets.UTF_8)).get("caption").asText();
+    }
+    byte[] text = members.get("txt");
+    if (text == null) {
+      throw new UserException(name + ": no caption among " + members.keySet());
+    }
+    return new String(text, StandardCharsets.UTF_8);
+  }
+}
