@@ -26,16 +26,6 @@ import org.junit.jupiter.api.io.TempDir;
 class SeveralProcessesIT {
   @TempDir private Path folder;
 
-  private static List<String> java(Path output, int epochs) {
-    List<String> command = new ArrayList<>();
-    command.add(ProcessHandle.current().info().command().orElseThrow());
-    command.addAll(List.of("--add-modules", "jdk.incubator.vector"));
-    command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Xmx512m"));
-    command.addAll(List.of("-cp", System.getProperty("java.class.path")));
-    command.addAll(List.of(OneOfSeveral.class.getName(), output.toString(), "4", "" + epochs));
-    return command;
-  }
-
   private Process start(Path log, List<String> command, Map<String, String> variables)
       throws IOException {
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
@@ -61,7 +51,7 @@ class SeveralProcessesIT {
               "127.0.0.1",
               "MASTER_PORT",
               "" + port);
-      processes.add(start(log(rank), java(output, epochs), variables));
+      processes.add(start(log(rank), OneOfSeveral.command(output, epochs, false), variables));
     }
     return processes;
   }
@@ -90,7 +80,7 @@ class SeveralProcessesIT {
 
   private double[] lossesOfOne() throws Exception {
     Path log = folder.resolve("one.txt");
-    Process one = start(log, java(folder.resolve("one"), 2), Map.of());
+    Process one = start(log, OneOfSeveral.command(folder.resolve("one"), 2, false), Map.of());
     assertThat(one.waitFor()).as(read(log)).isZero();
     return losses(read(log));
   }
@@ -117,7 +107,7 @@ class SeveralProcessesIT {
     double[] expected = lossesOfOne();
     List<String> command = new ArrayList<>(List.of(String.valueOf(mpirun())));
     command.addAll(List.of("--allow-run-as-root", "--oversubscribe", "-np", "2"));
-    command.addAll(java(two, 2));
+    command.addAll(OneOfSeveral.command(two, 2, false));
     Process mpi = start(log(0), command, Map.of());
     assertThat(mpi.waitFor()).as(read(log(0))).isZero();
     assertThat(losses(read(log(0)))).containsExactly(expected, within(1e-4));
