@@ -252,16 +252,20 @@ class Runs:
 
     def training(self, batch: int) -> None:
         """Frozen ViT and Q-Former, a projection in float32 under autocast, frozen LLaMA, cross-entropy over captions of 20 tokens, AdamW."""
-        tiny, device, dtype = self.arguments.tiny, self.arguments.device, self.like["dtype"]
-        shape = (64, 160, 2, 4) if tiny else (5120, 13824, self.arguments.layers, 40)
+        device, dtype = self.arguments.device, self.like["dtype"]
+        if self.arguments.tiny:
+            shape, eyes, former, queries_width = (64, 160, 2, 4), Vision(1, 64, 128, 4), QFormer(2, image=64), 768
+        elif self.arguments.small:
+            shape, eyes, former, queries_width = (512, 1376, 8, 8), Vision(4, 256, 1024, 8), QFormer(4, 256, 256), 256
+        else:
+            shape, eyes, former, queries_width = (5120, 13824, self.arguments.layers, 40), Vision(39), QFormer(), 768
         model = Llama(*shape, context=64, like=self.like)
-        eyes = (Vision(1, 64, 128, 4) if tiny else Vision(39)).to(**self.like).eval()
-        former = QFormer(2 if tiny else 12, image=64 if tiny else 1408).to(**self.like).eval()
-        projection = torch.nn.Linear(768, shape[0], device=device)
+        eyes, former = eyes.to(**self.like).eval(), former.to(**self.like).eval()
+        projection = torch.nn.Linear(queries_width, shape[0], device=device)
         optimizer = torch.optim.AdamW(projection.parameters(), lr=1e-4, weight_decay=0.05)
         scaler = torch.amp.GradScaler(device, enabled=device != "cpu")
         pixels = torch.randn(batch, 3, 224, 224, **self.like)
-        queries = torch.randn(1, 32, 768, **self.like).expand(batch, -1, -1).contiguous()
+        queries = torch.randn(1, 32, queries_width, **self.like).expand(batch, -1, -1).contiguous()
         caption = torch.randint(3, VOCABULARY, (batch, 20), device=device)
         first = torch.ones(batch, 1, dtype=torch.long, device=device)
 
@@ -322,10 +326,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240, help="after which no further part begins")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")
     parser.add_argument("--tiny", action="store_true", help="small shapes, to try the script itself")
+    parser.add_argument("--small", action="store_true", help="training of minigpt4-bench's shape SMALL, for CPUs")
+    parser.add_argument("--threads", type=int, help="of a CPU")
     parser.add_argument("--json", help="file to write")
     arguments = parser.parse_args()
     if arguments.device != "cpu" and not torch.cuda.is_available():
         sys.exit("gpu_torch.py: this PyTorch sees no GPU")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
     runs = Runs(arguments)
     runs.all()
     device = "cpu" if arguments.device == "cpu" else torch.cuda.get_device_name()
