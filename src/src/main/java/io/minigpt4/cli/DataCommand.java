@@ -94,28 +94,31 @@ final class DataCommand implements Callable<Integer> {
     }
 
     private void print(DataCheck.Report report, double seconds) {
+      PrintWriter out = out();
       if (!all && named > MOST_NAMED) {
-        line("… and %d more; --all names them", named - MOST_NAMED);
+        out.printf(Locale.ROOT, "… and %d more; --all names them%n", named - MOST_NAMED);
       }
       if (report.shards() > 0) {
-        line("shards          %d, damaged %d", report.shards(), report.damagedShards());
+        out.printf(
+            Locale.ROOT,
+            "shards          %d, damaged %d%n",
+            report.shards(),
+            report.damagedShards());
       }
-      line("samples         %d, broken %d", report.samples(), report.brokenSamples());
+      out.printf(
+          Locale.ROOT, "samples         %d, broken %d%n", report.samples(), report.brokenSamples());
       if (report.samples() == 0) {
+        out.flush();
         return;
       }
-      line("picture widths  %s pixels", spread(report.widths()));
-      line("picture heights %s pixels", spread(report.heights()));
-      line("pictures        %.1f MB encoded", report.pictureBytes() / 1e6);
-      line("caption words   %s", spread(report.words()));
-      line("caption length  %s characters", spread(report.characters()));
-      line("empty captions  %d", report.emptyCaptions());
-      line("read            %.1f samples/s", report.samples() / seconds);
-    }
-
-    private void line(String format, Object... values) {
-      out().println(String.format(Locale.ROOT, format, values));
-      out().flush();
+      out.printf(Locale.ROOT, "picture widths  %s pixels%n", spread(report.widths()));
+      out.printf(Locale.ROOT, "picture heights %s pixels%n", spread(report.heights()));
+      out.printf(Locale.ROOT, "pictures        %.1f MB encoded%n", report.pictureBytes() / 1e6);
+      out.printf(Locale.ROOT, "caption words   %s%n", spread(report.words()));
+      out.printf(Locale.ROOT, "caption length  %s characters%n", spread(report.characters()));
+      out.printf(Locale.ROOT, "empty captions  %d%n", report.emptyCaptions());
+      out.printf(Locale.ROOT, "read            %.1f samples/s%n", report.samples() / seconds);
+      out.flush();
     }
 
     private static String spread(DataCheck.Spread of) {
