@@ -98,7 +98,7 @@ final class PerformanceMeter {
     double inner = qformer.hiddenSize();
     double self = (4 * inner + 2.0 * qformer.intermediateSize()) * inner + 2 * queries * inner;
     double cross = queries * (2 * inner * inner + 2 * tokens * inner) + 2 * tokens * width * inner;
-    double crossLayers = (qformer.numHiddenLayers() + 1) / 2; // every second one, from the first
+    int crossLayers = (qformer.numHiddenLayers() + 1) / 2; // every second one, from the first
     return seen + 2 * (qformer.numHiddenLayers() * queries * self + crossLayers * cross);
   }
 
@@ -119,7 +119,7 @@ final class PerformanceMeter {
         Tensor out = workspace.take(type, side, side);
         MemorySegment values = arena.allocate(4L * side * side, 64);
         for (long i = 0; i < (long) side * side; i++) {
-          values.setAtIndex(ValueLayout.JAVA_FLOAT, i, i % 7 - 3);
+          values.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) (i % 7 - 3));
         }
         ops.write(values, x);
         ops.write(values, w);
