@@ -179,7 +179,7 @@ public final class DataCheck {
     String said = caption.strip();
     synchronized (this) {
       characters.add(said.codePointCount(0, said.length()));
-      words.add(said.isEmpty() ? 0 : said.split("\\s+").length);
+      words.add(said.isEmpty() ? 0 : said.split("\\s+", -1).length);
       widths.add(picture.width());
       heights.add(picture.height());
       empty += said.isEmpty() ? 1 : 0;

@@ -62,14 +62,14 @@ final class EventFile implements AutoCloseable {
     private void varint(long value) {
       long rest = value;
       while ((rest & ~0x7FL) != 0) {
-        bytes.write((int) (rest & 0x7F | 0x80));
+        bytes.write((int) ((rest & 0x7F) | 0x80));
         rest >>>= 7;
       }
       bytes.write((int) rest);
     }
 
     private void tag(int field, int wireType) {
-      varint((long) field << 3 | wireType);
+      varint(((long) field << 3) | wireType);
     }
 
     void number(int field, long value) {

@@ -203,7 +203,7 @@ final class LossPlot {
       for (int row = 0; row < rows.length() / 2; row++) {
         int bits = Integer.parseInt(rows.substring(2 * row, 2 * row + 2), 16);
         for (int column = 0; column < 5; column++) {
-          if ((bits >> (4 - column) & 1) == 1) {
+          if (((bits >> (4 - column)) & 1) == 1) {
             block(left + SCALE * (6 * i + column), top + SCALE * row);
           }
         }

@@ -48,7 +48,7 @@ class TrainingLogTest {
     CRC32C checksum = new CRC32C();
     checksum.update(of, 0, of.length);
     long value = checksum.getValue();
-    return (int) (((value >>> 15 | value << 17) & 0xFFFFFFFFL) + 0xA282EAD8L);
+    return (int) ((((value >>> 15) | (value << 17)) & 0xFFFFFFFFL) + 0xA282EAD8L);
   }
 
   @Test
