@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Map;
+import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
@@ -57,7 +58,7 @@ final class LossPlot {
   private final double low;
   private final double high;
 
-  private LossPlot(TreeMap<Long, Double> losses) {
+  private LossPlot(SortedMap<Long, Double> losses) {
     lastStep = Math.max(1, losses.lastKey());
     double least = losses.values().stream().mapToDouble(Double::doubleValue).min().orElse(1);
     double most = losses.values().stream().mapToDouble(Double::doubleValue).max().orElse(1);
@@ -73,7 +74,7 @@ final class LossPlot {
    *     counts
    */
   static void draw(Path metrics, Path png) throws IOException {
-    TreeMap<Long, Double> losses = losses(metrics);
+    SortedMap<Long, Double> losses = losses(metrics);
     if (!losses.isEmpty()) {
       LossPlot plot = new LossPlot(losses);
       plot.axes();
@@ -82,7 +83,7 @@ final class LossPlot {
     }
   }
 
-  private static TreeMap<Long, Double> losses(Path metrics) throws IOException {
+  private static SortedMap<Long, Double> losses(Path metrics) throws IOException {
     TreeMap<Long, Double> losses = new TreeMap<>();
     JsonFactory json = new JsonFactory();
     try (BufferedReader lines = Files.newBufferedReader(metrics)) {
@@ -150,7 +151,7 @@ final class LossPlot {
     text("step", WIDTH - RIGHT - width("step"), HEIGHT - 20);
   }
 
-  private void curve(TreeMap<Long, Double> losses) {
+  private void curve(SortedMap<Long, Double> losses) {
     for (Map.Entry<Long, Double> point : losses.entrySet()) {
       int column = (int) Math.round(x(point.getKey()));
       int row = (int) Math.round(y(point.getValue()));
