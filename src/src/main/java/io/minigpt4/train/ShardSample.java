@@ -7,8 +7,16 @@ import java.util.List;
 import java.util.Map;
 
 /** A picture and its caption among the members of a tar archive that have one basename. */
-record ShardSample(byte[] picture, String caption) {
+final class ShardSample {
   private static final List<String> PICTURES = List.of("jpg", "jpeg", "png", "webp");
+
+  private final byte[] picture;
+  private final String caption;
+
+  private ShardSample(byte[] picture, String caption) {
+    this.picture = picture;
+    this.caption = caption;
+  }
 
   /**
    * Finds them.
@@ -25,6 +33,15 @@ record ShardSample(byte[] picture, String caption) {
             .map(members::get)
             .orElseThrow(() -> new UserException(name + ": no picture among " + members.keySet()));
     return new ShardSample(picture, caption(members, name));
+  }
+
+  /** The picture's file. */
+  byte[] picture() {
+    return picture;
+  }
+
+  String caption() {
+    return caption;
   }
 
   private static String caption(Map<String, byte[]> members, String name) {
