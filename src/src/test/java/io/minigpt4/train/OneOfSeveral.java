@@ -66,7 +66,7 @@ final class OneOfSeveral {
       return Progress.START;
     }
     Path newest =
-        Collections.max(files, Comparator.comparingInt(file -> file.toFile().lastModified()));
+        Collections.max(files, Comparator.comparingLong(file -> file.toFile().lastModified()));
     Progress saved = TrainingCheckpoint.restore(newest, training.trainer);
     data.seek(String.valueOf(saved.dataOf(0, 1)));
     return saved;
