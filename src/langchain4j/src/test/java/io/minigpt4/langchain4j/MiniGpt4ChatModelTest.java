@@ -89,7 +89,7 @@ class MiniGpt4ChatModelTest {
     List<String> drawn = new ArrayList<>();
     for (int seed : new int[] {1, 1, 2}) {
       GenerationConfig config = hot.toBuilder().seed(seed).build();
-      drawn.add(new MiniGpt4ChatModel(engine, config, List.of()).chat("Hello"));
+      drawn.add(new MiniGpt4ChatModel(engine, config, List.of()).chat("Tell me a story"));
     }
     assertThat(drawn.get(0)).isEqualTo(drawn.get(1)).isNotEqualTo(drawn.get(2));
   }
