@@ -99,7 +99,7 @@ public final class Bundle {
   private void runtime() throws IOException {
     List<String> arguments =
         new ArrayList<>(List.of("--ignore-missing-deps", "--print-module-deps"));
-    for (String module : List.of("native", "kernels", "src", "bench")) {
+    for (String module : List.of("native", "kernels", "src", "bench/jmh", "bench")) {
       Path classes = root.resolve(module).resolve("target/classes");
       if (Files.isDirectory(classes)) {
         arguments.add(classes.toString());

@@ -23,6 +23,7 @@ import picocli.CommandLine.Spec;
       TrainBench.class,
       ParityCommand.class,
       JcudaCommand.class,
+      JmhCommand.class,
       CompareCommand.class,
       HelpCommand.class
     })
