@@ -31,6 +31,8 @@ else
   bench() { java -jar "$here/target/minigpt4-bench.jar" "$@"; }
 fi
 engine=$root/minigpt4
+# The engine looks for NVIDIA's libraries in the wheels of the Python on the path.
+case $python in */*) PATH=$(dirname "$python"):$PATH && export PATH ;; esac
 picture=$root/docs/images/scene.png
 
 note() { # NAME STATUS SECONDS DETAIL
@@ -88,7 +90,6 @@ gpu() {
 }
 
 doctor() {
-  "$engine" help doctor >/dev/null 2>&1 || missing "this build has no doctor"
   "$engine" doctor --device "$device" --output json >"$report/doctor.json"
   code=$?
   "$engine" doctor --device "$device" --quick 2>&1 || return 1
@@ -111,61 +112,44 @@ demo() {
   echo "$(wc -l <"$report/demo-cpu.txt") answers of the demo model are the same as the processor's"
 }
 
-has_cuda_bench() {
-  bench help llm 2>/dev/null | grep -q -e --device || missing "this build has no benchmarks on a GPU"
-}
-
 parity() {
-  bench help parity >/dev/null 2>&1 || missing "this build has no parity check"
   bench parity --device "$device" --json "$report/parity.json"
 }
 
 llm() {
-  has_cuda_bench
-  bench llm --device "$device" --shape VICUNA_13B --dtype F16 --rounds 5 --tokens 64 --json "$report/llm.json"
+  llama F16 5 llm
 }
 
 # The same in 8 and 4 bits, whose rate is a share of what reading so few bytes allows.
 llm8() {
-  quantised Q8 llm8
+  llama Q8 3 llm8
 }
 
 llm4() {
-  quantised Q4 llm4
+  llama Q4 3 llm4
 }
 
-quantised() { # TYPE NAME
-  has_cuda_bench
-  bench llm --device "$device" --shape VICUNA_13B --dtype "$1" --rounds 3 --tokens 64 --json "$report/$2.json" >"$report/$2.out" 2>&1
-  code=$?
-  cat "$report/$2.out"
-  ! grep -q "do not run on GPUs" "$report/$2.out" || missing "this build has no weights of $1 on GPUs"
-  return "$code"
+llama() { # TYPE ROUNDS NAME
+  bench llm --device "$device" --shape VICUNA_13B --dtype "$1" --rounds "$2" --tokens 64 --json "$report/$3.json"
 }
 
 vision() {
-  has_cuda_bench
   bench vision --device "$device" --dtype F16 --rounds 5 --json "$report/vision.json"
 }
 
 vision64() {
-  has_cuda_bench
   bench vision --device "$device" --dtype F16 --rounds 3 --batch 64 --json "$report/vision64.json"
 }
 
 kernels() {
-  has_cuda_bench
   bench kernels --device "$device" --rounds 3 --json "$report/kernels.json"
 }
 
 jcuda() {
-  bench help jcuda >/dev/null 2>&1 || missing "this build has no JCuda peer"
   bench jcuda --rounds 5 --json "$report/jcuda.json"
 }
 
 train() {
-  has_cuda_bench
-  bench help train >/dev/null 2>&1 || missing "this build has no benchmark of training"
   bench train --device "$device" --shape VICUNA_13B --dtype F16 --batch 64 --rounds 3 --json "$report/train.json"
 }
 
@@ -188,7 +172,6 @@ torch_train() {
 # Full-width weights, forwards and one training batch backwards, against PyTorch in float32.
 peer_parity() {
   has_torch
-  bench help parity 2>/dev/null | grep -q -e --peer || missing "this build has no parity check against PyTorch"
   weights=$report/peer-weights
   "$python" "$peers/parity_torch.py" "$weights" && bench parity --device "$device" --peer "$weights" --json "$report/peer-parity.json"
   code=$?
@@ -207,7 +190,6 @@ compare_training() {
 compared() { # THEIRS OURS...
   theirs=$1
   shift
-  bench help compare >/dev/null 2>&1 || missing "this build cannot compare"
   [ -f "$report/$theirs.json" ] || missing "nothing to compare: PyTorch was not measured"
   found=no
   for ours in "$@"; do

@@ -36,8 +36,7 @@ class GpuCheckTest {
         "minigpt4-bench",
         """
         case "$*" in
-          *help*) echo "--device --peer"; exit ;;
-          *Q8*) echo "weights in 8 and 4 bits do not run on GPUs here"; exit 2 ;;
+          *Q8*) echo "no GPU can be used: libcuda.so was not found"; exit 2 ;;
           parity*) echo "an error of 0.3"; exit 1 ;;
           vision*) sleep 60 ;;
         esac
@@ -91,7 +90,7 @@ class GpuCheckTest {
     assertThat(result("vision")).contains("failed", "limit of 5 s");
     assertThat(result("torch")).contains("missing", "no-such-python");
     assertThat(result("compare")).contains("missing", "PyTorch was not measured");
-    assertThat(result("llm8")).contains("missing", "no weights of Q8 on GPUs");
+    assertThat(result("llm8")).contains("missing", "no GPU can be used: libcuda.so was not found");
     assertThat(result("llm4")).contains("passed");
     assertThat(folder.resolve("out/report.md")).content().contains("| parity | failed |");
     assertThat(folder.resolve("out/report.json")).content().contains("\"status\": \"failed\"");

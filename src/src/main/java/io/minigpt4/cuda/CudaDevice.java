@@ -29,6 +29,7 @@ public final class CudaDevice implements AutoCloseable {
   private final int handle;
   private final String name;
   private final long context;
+  private final long opening;
   private final Arena scope = Arena.ofShared();
   private final List<Long> allocations = new ArrayList<>();
   private final List<MemorySegment> pinned = new ArrayList<>();
@@ -42,6 +43,7 @@ public final class CudaDevice implements AutoCloseable {
     this.handle = handle;
     this.name = name;
     this.context = context;
+    this.opening = libraries.opening();
   }
 
   /**
@@ -113,7 +115,7 @@ public final class CudaDevice implements AutoCloseable {
 
   /** Makes this device the one that the thread's calls mean. */
   void enter() {
-    libraries.enter(context);
+    libraries.enter(context, opening);
   }
 
   /** What a person calls it, e.g. {@code cuda:0, NVIDIA H200}. */

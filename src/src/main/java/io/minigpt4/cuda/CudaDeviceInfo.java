@@ -27,7 +27,7 @@ public record CudaDeviceInfo(
     int device = driver.device(ordinal);
     long context = driver.retainPrimaryContext(device);
     try {
-      libraries.enter(context);
+      libraries.enter(context, libraries.opening());
       CudaDriver.MemoryInfo memory = driver.memoryInfo();
       return new CudaDeviceInfo(
           ordinal,

@@ -12,6 +12,7 @@ import io.minigpt4.nativelib.Nccl;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.SymbolLookup;
 import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
@@ -37,7 +38,9 @@ public final class CudaLibraries {
   private boolean cudnnMissing;
   private @Nullable Nccl nccl;
 
-  /** The context that is current in a thread, so that it is set only when it changes. */
+  private final AtomicLong openings = new AtomicLong();
+
+  /** The opening that is current in a thread, so that its context is set only when it changes. */
   private final ThreadLocal<long[]> current = ThreadLocal.withInitial(() -> new long[1]);
 
   private CudaLibraries(
@@ -66,17 +69,31 @@ public final class CudaLibraries {
   public static CudaLibraries find(@Nullable Path cudaPath) {
     try {
       NativeLibrary.Found driver = NativeLibrary.CUDA_DRIVER.load(cudaPath);
-      NativeLibrary.Found blas = NativeLibrary.CUBLAS_LT.load(cudaPath);
+      int cuda = new CudaDriver(driver.symbols()).version() / 1000;
+      NativeLibrary.Found blas = NativeLibrary.CUBLAS_LT.load(cudaPath, cuda);
       return start(
           driver.symbols(),
           driver.where(),
           blas.symbols(),
           blas.where(),
-          () -> NativeLibrary.CUDNN.load(cudaPath).symbols(),
+          () -> cudnnSymbols(cudaPath, cuda),
           () -> NativeLibrary.NCCL.load(cudaPath).symbols());
     } catch (MissingLibraryException e) {
       throw new UserException("no GPU can be used: " + e.getMessage() + "; or use --device cpu", e);
+    } catch (NativeException e) {
+      throw doesNotStart(e);
     }
+  }
+
+  /** cuDNN compiles some of its kernels by NVRTC, which it finds only if that is loaded already. */
+  private static SymbolLookup cudnnSymbols(@Nullable Path cudaPath, int cuda) {
+    NativeLibrary.Found cudnn = NativeLibrary.CUDNN.load(cudaPath);
+    try {
+      NativeLibrary.NVRTC.load(cudaPath, cuda);
+    } catch (MissingLibraryException e) {
+      return cudnn.symbols(); // Then it has the kernels that it was built with.
+    }
+    return cudnn.symbols();
   }
 
   /**
@@ -110,15 +127,17 @@ public final class CudaLibraries {
         throw noDevice(null);
       }
     } catch (NativeException e) {
-      throw e.status() == NO_DEVICE
-          ? noDevice(e)
-          : new UserException(
-              "the NVIDIA driver does not start: "
-                  + e.getMessage()
-                  + "; check that nvidia-smi works, or use --device cpu",
-              e);
+      throw e.status() == NO_DEVICE ? noDevice(e) : doesNotStart(e);
     }
     return libraries;
+  }
+
+  private static UserException doesNotStart(NativeException cause) {
+    return new UserException(
+        "the NVIDIA driver does not start: "
+            + cause.getMessage()
+            + "; check that nvidia-smi works, or use --device cpu",
+        cause);
   }
 
   private static UserException noDevice(@Nullable NativeException cause) {
@@ -159,12 +178,21 @@ public final class CudaLibraries {
     return blasWhere;
   }
 
+  /**
+   * A number for {@link #enter} that stands for a context while it is open. A context that is
+   * opened anew may have the address of one that has ended, which some thread still takes for
+   * current.
+   */
+  long opening() {
+    return openings.incrementAndGet();
+  }
+
   /** Makes a context current in this thread. */
-  void enter(long context) {
+  void enter(long context, long opening) {
     long[] known = current.get();
-    if (known[0] != context) {
+    if (known[0] != opening) {
       driver.setCurrentContext(context);
-      known[0] = context;
+      known[0] = opening;
     }
   }
 

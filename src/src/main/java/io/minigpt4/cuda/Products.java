@@ -36,7 +36,7 @@ final class Products {
    * @param turnLeft whether left lies transposed in memory, likewise turnRight
    * @param leftStride elements from column to column in memory, likewise the others
    * @param outType F16 or F32
-   * @param alignment of all addresses, in bytes
+   * @param alignment of all addresses, the bias's included, in bytes
    */
   private record Shape(
       boolean turnLeft,
@@ -90,7 +90,7 @@ final class Products {
             outStride,
             outType,
             bias != 0,
-            alignment(weight, x, out));
+            alignment(weight, x | bias, out));
     run(shape, weight, x, bias, false, out);
   }
 
@@ -158,7 +158,7 @@ final class Products {
   private void run(Shape shape, long left, long right, long bias, boolean accumulate, long out) {
     Plan plan = plans.get(shape);
     if (plan == null) {
-      plan = plan(shape);
+      plan = plan(shape, bias);
       plans.put(shape, plan);
     }
     if (bias != 0) {
@@ -182,7 +182,7 @@ final class Products {
         device.stream());
   }
 
-  private Plan plan(Shape s) {
+  private Plan plan(Shape s, long bias) {
     long product = library.createProduct(CublasLt.COMPUTE_32F, CublasLt.R_32F);
     if (s.turnLeft) {
       library.setProduct(product, CublasLt.TRANSPOSE_A, CublasLt.OP_TRANSPOSE);
@@ -193,6 +193,8 @@ final class Products {
     if (s.bias) {
       library.setProduct(product, CublasLt.EPILOGUE, CublasLt.EPILOGUE_BIAS);
       library.setProduct(product, CublasLt.BIAS_TYPE, CublasLt.R_16F);
+      // The heuristic reads the bias's alignment off its address.
+      library.setProductAddress(product, CublasLt.BIAS_POINTER, bias);
     }
     long left = layout(CublasLt.R_16F, s.turnLeft, s.m, s.k, s.leftStride);
     long right = layout(CublasLt.R_16F, s.turnRight, s.k, s.n, s.rightStride);
