@@ -10,12 +10,12 @@ import io.minigpt4.tensor.DType;
  * checked here.
  *
  * <p>Large matrix products run on <em>panels</em>: up to {@link #maxVectors} × {@link #lanes} rows
- * of the left operand, transposed so that consecutive rows lie in consecutive lanes, {@code [k]
- * [vectors · lanes]}. The right operand is then read one element at a time and broadcast, so it
- * needs no transposition, and softmax over a panel of scores needs no horizontal reductions.
+ * of one operand, transposed so that consecutive rows lie in consecutive lanes, {@code [k] [vectors
+ * · lanes]}. The other operand is then read one element at a time and broadcast, so it needs no
+ * transposition. Where the panel is of queries, softmax over scores needs no horizontal reductions.
  */
 interface Kernels {
-  /** Right-hand rows that {@link #tile} handles at once. */
+  /** Rows of the operand that is broadcast which {@link #tile} handles at once. */
   int TILE_ROWS = 4;
 
   /** The most left-hand rows of {@link #dots}. */
@@ -122,12 +122,6 @@ interface Kernels {
 
   /** x[i] *= factor for at ≤ i &lt; at + n. */
   void scale(float[] x, int at, int n, float factor);
-
-  /** x[i] += value. */
-  void addConstant(float[] x, int at, int n, float value);
-
-  /** x[i] = gelu(x[i] + value). */
-  void addConstantGelu(float[] x, int at, int n, float value);
 
   /** x[i] += y[i]. */
   void add(long x, long y, int n);

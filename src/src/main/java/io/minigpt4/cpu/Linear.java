@@ -11,26 +11,31 @@ import java.util.Arrays;
  * <p>For rows that come one a sequence, every weight is used a few times, so the weights' way from
  * memory decides; {@link Kernels#dots} streams them once, shared out by rows of w.
  *
- * <p>For rows that come together, the blocked product of Goto and van de Geijn (2008) turned on its
- * side. All of x is packed once into panels. A thread takes up to {@link #COLUMNS} rows of w
- * (columns of out) at a time and converts a block of them, {@link #DEPTH} deep, into float32 in its
- * second-level cache; the tile kernel then runs over slices of {@link #SLICE}, so that the slice of
- * the panel stays in the first level. The slice itself comes from the third level as a rule, and
- * takes as long as some twenty rows of w: the more rows meet it, the less that counts. Sums stay
- * transposed until the end, when bias and GELU are applied to whole rows of them.
+ * <p>For rows that come together, the blocked product of Goto and van de Geijn (2008). All of x is
+ * copied once, slice by slice of {@link #SLICE} columns, so that a slice is read from front to end.
+ * A thread takes a panel of w at a time, as many rows of it (columns of out) as a full tile has
+ * lanes, and converts a block of it, {@link #DEPTH} deep, into float32 in its second-level cache,
+ * consecutive rows of w in consecutive lanes. All rows of x, a tile's worth at a time, then meet a
+ * slice of the panel, which stays in the first level. Only the last panel of w may be narrower than
+ * the tile kernel likes, and of x three rows at most are computed in vain.
  *
  * <p>The product of backward passes, out = x · w with w as it lies, takes the second way for any
- * number of rows; only the conversion of a block of w differs, which is transposed on the way.
+ * number of rows. Its panels need no transposition.
  */
 final class Linear implements Team.Task, AutoCloseable {
-  private static final int COLUMNS = 256;
-  private static final int DEPTH = 256;
+  /** Rows of a panel that are converted at a time; a multiple of {@link #SLICE}. */
+  private static final int DEPTH = 512;
+
+  /** A slice of a full panel of AVX-512 takes half of a first-level cache of 48 KB. */
   private static final int SLICE = 64;
+
+  /** Columns of x that a thread copies at a time; a multiple of {@link #SLICE}. */
   private static final int PACK_DEPTH = 256;
+
   private static final int BLOCK_ROWS = 768;
 
-  /** Rows of w that are converted at a time on their way to being transposed. */
-  private static final int TRANSPOSED_ROWS = 64;
+  /** Rows of x from which on two threads may share a panel, which both then convert. */
+  private static final int SHARED_ROWS = 128;
 
   /** Weights in bytes that a thread takes at a time where they are streamed. */
   private static final int STREAM_BYTES = 1 << 17;
@@ -40,9 +45,8 @@ final class Linear implements Team.Task, AutoCloseable {
 
   private final Kernels kernels;
   private final Team team;
-  private final Panels panels = new Panels();
   private final Buffer packed = new Buffer(Buffer.LARGE);
-  private final Buffer[] blocks;
+  private final Buffer[] panels;
   private final Buffer[] sums;
   private final Buffer[] rowOfWorker;
   private final Scratch[] stretches;
@@ -63,15 +67,23 @@ final class Linear implements Team.Task, AutoCloseable {
   private boolean dots;
   private long out;
   private long outStride;
+
+  /** Columns of out that are one item of work, a panel's or a stretch. */
   private int chunk;
 
-  /** x in panels, or arranged for {@link Kernels#dots}. */
+  /** Items that a panel is divided into. */
+  private int rowParts;
+
+  /** Rows of x, rounded up to whole tiles. */
+  private int paddedRows;
+
+  /** x in slices [depth][rows, padded][up to SLICE], or arranged for {@link Kernels#dots}. */
   private float[] packedX = {};
 
   Linear(Kernels kernels, Team team) {
     this.kernels = kernels;
     this.team = team;
-    this.blocks = Buffer.array(team.size(), 0);
+    this.panels = Buffer.array(team.size(), Buffer.LARGE);
     this.sums = Buffer.array(team.size(), Buffer.LARGE);
     this.rowOfWorker = Buffer.array(team.size(), 0);
     this.stretches = Scratch.array(team.size());
@@ -167,15 +179,13 @@ final class Linear implements Team.Task, AutoCloseable {
   }
 
   private void runPanels() {
-    int lanes = kernels.lanes();
-    panels.divide(m, lanes, kernels.maxVectors());
-    int width = panels.firstVector(panels.count()) * lanes;
-    packedX = packed.floats((long) width * k);
-    int depths = (k + PACK_DEPTH - 1) / PACK_DEPTH;
-    team.run(pack, panels.count() * depths);
-    int fair = (n + 4 * team.size() - 1) / (4 * team.size());
-    chunk = roundUp(Math.clamp(fair, 16, COLUMNS));
-    team.run(this, (n + chunk - 1) / chunk);
+    paddedRows = roundUp(m);
+    packedX = packed.floats((long) paddedRows * k);
+    team.run(pack, (k + PACK_DEPTH - 1) / PACK_DEPTH);
+    chunk = kernels.maxVectors() * kernels.lanes();
+    int panelCount = (n + chunk - 1) / chunk;
+    rowParts = panelCount < 4 * team.size() && m >= SHARED_ROWS ? 2 : 1;
+    team.run(this, panelCount * rowParts);
   }
 
   private static int roundUp(int rows) {
@@ -184,17 +194,20 @@ final class Linear implements Team.Task, AutoCloseable {
 
   @Override
   public void run(int item, int worker) {
-    int from = item * chunk;
-    int to = Math.min(n, from + chunk);
     if (dots) {
-      multiplyDots(from, to, worker);
+      int from = item * chunk;
+      multiplyDots(from, Math.min(n, from + chunk), worker);
     } else {
-      multiplyPanels(from, to, worker);
+      int from = item / rowParts * chunk;
+      int part = item % rowParts;
+      int firstRow = roundUp(m * part / rowParts);
+      int lastRow = Math.min(m, roundUp(m * (part + 1) / rowParts));
+      multiplyPanel(from, Math.min(n, from + chunk), firstRow, lastRow, worker);
     }
   }
 
   private void multiplyDots(int from, int to, int worker) {
-    float[] scratch = blocks[worker].floats(kernels.dotScratch());
+    float[] scratch = panels[worker].floats(kernels.dotScratch());
     long first = out + 4L * from;
     if (type.isQuantised()) {
       kernels.quantised().dots(quantised, packedX, m, from, to - from, first, outStride, scratch);
@@ -209,53 +222,79 @@ final class Linear implements Team.Task, AutoCloseable {
     }
   }
 
-  private void multiplyPanels(int from, int to, int worker) {
-    int lanes = kernels.lanes();
-    int padded = roundUp(to - from);
-    int width = panels.firstVector(panels.count()) * lanes;
-    float[] sum = sums[worker].floats((long) padded * width);
-    float[] block = blocks[worker].floats((long) padded * Math.min(k, DEPTH));
+  /** Columns {@code from} to {@code to} of some rows of out. */
+  private void multiplyPanel(int from, int to, int firstRow, int lastRow, int worker) {
+    int columns = to - from;
+    int vectors = (columns + kernels.lanes() - 1) / kernels.lanes();
+    int width = vectors * kernels.lanes();
+    float[] sum = sums[worker].floats((long) roundUp(lastRow - firstRow) * width);
+    float[] panel = panels[worker].floats((long) width * Math.min(k, DEPTH));
     if (accumulate) {
-      loadSums(from, to - from, padded, sum);
+      loadSums(from, columns, firstRow, lastRow, sum, width);
     }
     for (int depth = 0; depth < k; depth += DEPTH) {
       int length = Math.min(DEPTH, k - depth);
-      if (transposed) {
-        convertTransposed(from, to, depth, length, block, worker);
-      } else {
-        convert(from, to, depth, length, block);
+      if (columns < width) {
+        Arrays.fill(panel, Buffer.START, Buffer.START + width * length, 0);
       }
-      for (int p = 0; p < panels.count(); p++) {
-        int vectors = panels.vectors(p);
-        int panelWidth = vectors * lanes;
-        int panel = Buffer.START + panels.firstRow(p) * k;
-        int panelSum = Buffer.START + panels.firstRow(p) * padded;
-        for (int slice = 0; slice < length; slice += SLICE) {
-          int steps = Math.min(SLICE, length - slice);
-          int xAt = panel + (depth + slice) * panelWidth;
-          boolean add = accumulate || depth + slice > 0;
-          for (int c = 0; c < padded; c += Kernels.TILE_ROWS) {
-            int wAt = Buffer.START + c * length + slice;
-            int accAt = panelSum + c * panelWidth;
-            kernels.tile(vectors, packedX, xAt, block, wAt, length, steps, sum, accAt, add);
-          }
-        }
+      if (transposed) {
+        loadColumns(from, columns, depth, length, panel, width);
+      } else {
+        loadRows(from, columns, depth, length, panel, width, worker);
+      }
+      for (int slice = 0; slice < length; slice += SLICE) {
+        multiplySlice(vectors, panel, slice, depth + slice, firstRow, lastRow, sum);
       }
     }
-    for (int p = 0; p < panels.count(); p++) {
-      finish(p, from, to - from, sum, Buffer.START + panels.firstRow(p) * padded);
+    finish(from, columns, firstRow, lastRow, sum, width);
+  }
+
+  /**
+   * Some rows of a slice of x times a slice of the panel.
+   *
+   * @param slice the first row of the panel
+   * @param depth the first column of x
+   */
+  private void multiplySlice(
+      int vectors, float[] panel, int slice, int depth, int firstRow, int lastRow, float[] sum) {
+    int steps = Math.min(SLICE, k - depth);
+    int width = vectors * kernels.lanes();
+    int panelAt = Buffer.START + slice * width;
+    int xAt = Buffer.START + depth * paddedRows;
+    boolean add = accumulate || depth > 0;
+    for (int row = firstRow; row < lastRow; row += Kernels.TILE_ROWS) {
+      int rowAt = xAt + row * steps;
+      int sumAt = Buffer.START + (row - firstRow) * width;
+      kernels.tile(vectors, panel, panelAt, packedX, rowAt, steps, steps, sum, sumAt, add);
     }
   }
 
-  /** Rows {@code from} to {@code to} of w, {@code length} columns from {@code depth}, as floats. */
-  private void convert(int from, int to, int depth, int length, float[] block) {
-    int at = Buffer.START;
-    for (int row = from; row < to; row++) {
-      toFloats(row, k, depth, length, block, at);
-      at += length;
+  /** A panel of w as it lies, [columns of out][k], which is transposed. */
+  private void loadRows(
+      int from, int columns, int depth, int length, float[] panel, int width, int worker) {
+    if (type == DType.F32) {
+      long first = w + 4 * ((long) from * k + depth);
+      kernels.pack(first, k, columns, length, panel, Buffer.START, width);
+      return;
     }
-    int missing = roundUp(to - from) - (to - from);
-    Arrays.fill(block, at, at + missing * length, 0);
+    int group = kernels.lanes();
+    float[] row = rowOfWorker[worker].floats(length);
+    long stretch = stretches[worker].floats((long) group * length);
+    for (int c = 0; c < columns; c += group) {
+      int rows = Math.min(group, columns - c);
+      for (int i = 0; i < rows; i++) {
+        toFloats((long) from + c + i, k, depth, length, row, 0);
+        kernels.fromFloats(DType.F32, row, 0, stretch + 4L * i * length, length);
+      }
+      kernels.pack(stretch, length, rows, length, panel, Buffer.START + c, width);
+    }
+  }
+
+  /** A panel of w as it lies, [k][columns of out]. */
+  private void loadColumns(int from, int columns, int depth, int length, float[] panel, int width) {
+    for (int i = 0; i < length; i++) {
+      toFloats((long) depth + i, n, from, columns, panel, Buffer.START + i * width);
+    }
   }
 
   /** Part of a row of w, which is {@code width} elements long. */
@@ -267,59 +306,29 @@ final class Linear implements Team.Task, AutoCloseable {
     }
   }
 
-  /** Columns {@code from} to {@code to} of w as rows, {@code length} deep from {@code depth}. */
-  private void convertTransposed(
-      int from, int to, int depth, int length, float[] block, int worker) {
-    int columns = to - from;
-    if (type == DType.F32) {
-      long source = w + ((long) depth * n + from) * type.bytes();
-      kernels.pack(source, n, length, columns, block, Buffer.START, length);
-    } else {
-      float[] row = rowOfWorker[worker].floats(columns);
-      long stretch = stretches[worker].floats((long) TRANSPOSED_ROWS * columns);
-      for (int first = 0; first < length; first += TRANSPOSED_ROWS) {
-        int rows = Math.min(TRANSPOSED_ROWS, length - first);
-        for (int i = 0; i < rows; i++) {
-          toFloats((long) depth + first + i, n, from, columns, row, 0);
-          kernels.fromFloats(DType.F32, row, 0, stretch + 4L * i * columns, columns);
-        }
-        kernels.pack(stretch, columns, rows, columns, block, Buffer.START + first, length);
-      }
-    }
-    int end = Buffer.START + columns * length;
-    Arrays.fill(block, end, end + (roundUp(columns) - columns) * length, 0);
-  }
-
-  /** What the result's columns hold already, as the sums start from it. */
-  private void loadSums(int from, int columns, int padded, float[] sum) {
-    for (int p = 0; p < panels.count(); p++) {
-      int panelWidth = panels.vectors(p) * kernels.lanes();
-      int firstRow = panels.firstRow(p);
-      int at = Buffer.START + firstRow * padded;
-      Arrays.fill(sum, at, at + padded * panelWidth, 0);
-      long source = out + 4 * (firstRow * outStride + from);
-      kernels.pack(
-          source, outStride, Math.min(panelWidth, m - firstRow), columns, sum, at, panelWidth);
+  /** What the result holds already, as the sums start from it. */
+  private void loadSums(int from, int columns, int firstRow, int lastRow, float[] sum, int width) {
+    int end = Buffer.START + roundUp(lastRow - firstRow) * width;
+    Arrays.fill(sum, Buffer.START, end, 0);
+    for (int row = firstRow; row < lastRow; row++) {
+      long result = out + 4 * (row * outStride + from);
+      int at = Buffer.START + (row - firstRow) * width;
+      kernels.toFloats(DType.F32, result, sum, at, columns);
     }
   }
 
-  /** Bias, GELU and the way out of panel {@code p}'s sums [columns][panel width]. */
-  private void finish(int p, int from, int columns, float[] sum, int at) {
-    int panelWidth = panels.vectors(p) * kernels.lanes();
-    if (bias != 0) {
-      for (int c = 0; c < columns; c++) {
-        float value = Memory.getFloat(bias + 4L * (from + c));
-        if (gelu) {
-          kernels.addConstantGelu(sum, at + c * panelWidth, panelWidth, value);
-        } else {
-          kernels.addConstant(sum, at + c * panelWidth, panelWidth, value);
-        }
+  /** The sums' way out, bias and GELU. */
+  private void finish(int from, int columns, int firstRow, int lastRow, float[] sum, int width) {
+    for (int row = firstRow; row < lastRow; row++) {
+      long result = out + 4 * (row * outStride + from);
+      int at = Buffer.START + (row - firstRow) * width;
+      kernels.fromFloats(DType.F32, sum, at, result, columns);
+      if (gelu) {
+        kernels.addGelu(result, bias + 4L * from, columns);
+      } else if (bias != 0) {
+        kernels.add(result, bias + 4L * from, columns);
       }
     }
-    int firstRow = panels.firstRow(p);
-    int rows = Math.min(panelWidth, m - firstRow);
-    long to = out + 4 * (firstRow * outStride + from);
-    kernels.unpack(sum, at, panelWidth, /* rows= */ columns, /* columns= */ rows, to, outStride);
   }
 
   @Override
@@ -329,23 +338,20 @@ final class Linear implements Team.Task, AutoCloseable {
     }
   }
 
-  /** Packs x into panels: item = panel · slices of {@link #PACK_DEPTH} + slice. */
+  /** Copies x, slice by slice: item = {@link #PACK_DEPTH} columns of it. */
   private final class Pack implements Team.Task {
     @Override
     public void run(int item, int worker) {
-      int depths = (k + PACK_DEPTH - 1) / PACK_DEPTH;
-      int p = item / depths;
-      int from = item % depths * PACK_DEPTH;
-      int length = Math.min(PACK_DEPTH, k - from);
-      int panelWidth = panels.vectors(p) * kernels.lanes();
-      int firstRow = panels.firstRow(p);
-      int rows = Math.min(panelWidth, m - firstRow);
-      int at = Buffer.START + firstRow * k + from * panelWidth;
-      if (rows < panelWidth) {
-        Arrays.fill(packedX, at, at + length * panelWidth, 0);
+      int end = Math.min(k, (item + 1) * PACK_DEPTH);
+      for (int depth = item * PACK_DEPTH; depth < end; depth += SLICE) {
+        int steps = Math.min(SLICE, end - depth);
+        int at = Buffer.START + depth * paddedRows;
+        for (int row = 0; row < m; row++) {
+          kernels.toFloats(
+              DType.F32, x + 4 * (row * xStride + depth), packedX, at + row * steps, steps);
+        }
+        Arrays.fill(packedX, at + m * steps, at + paddedRows * steps, 0);
       }
-      long source = x + 4 * (firstRow * xStride + from);
-      kernels.pack(source, xStride, rows, length, packedX, at, panelWidth);
     }
   }
 }

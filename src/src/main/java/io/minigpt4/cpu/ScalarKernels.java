@@ -236,20 +236,6 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void addConstant(float[] x, int at, int n, float value) {
-    for (int i = at; i < at + n; i++) {
-      x[i] += value;
-    }
-  }
-
-  @Override
-  public void addConstantGelu(float[] x, int at, int n, float value) {
-    for (int i = at; i < at + n; i++) {
-      x[i] = gelu(x[i] + value);
-    }
-  }
-
-  @Override
   public void add(long x, long y, int n) {
     for (int i = 0; i < n; i++) {
       setFloat(x + 4L * i, getFloat(x + 4L * i) + getFloat(y + 4L * i));

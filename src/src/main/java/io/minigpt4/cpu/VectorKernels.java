@@ -137,16 +137,6 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void addConstant(float[] x, int at, int n, float value) {
-    scalar.addConstant(x, at, n, value);
-  }
-
-  @Override
-  public void addConstantGelu(float[] x, int at, int n, float value) {
-    VectorMath.addConstantGelu(x, at, n, value);
-  }
-
-  @Override
   public void add(long x, long y, int n) {
     VectorMath.add(x, y, n);
   }

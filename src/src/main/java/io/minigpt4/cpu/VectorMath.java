@@ -146,16 +146,6 @@ final class VectorMath {
     }
   }
 
-  static void addConstantGelu(float[] x, int at, int n, float value) {
-    int bound = SPECIES.loopBound(n);
-    for (int i = 0; i < bound; i += N) {
-      gelu(FloatVector.fromArray(SPECIES, x, at + i).add(value)).intoArray(x, at + i);
-    }
-    for (int i = bound; i < n; i++) {
-      x[at + i] = ScalarKernels.gelu(x[at + i] + value);
-    }
-  }
-
   static void addGelu(long x, long y, int n) {
     int bound = SPECIES.loopBound(n);
     for (int i = 0; i < bound; i += N) {

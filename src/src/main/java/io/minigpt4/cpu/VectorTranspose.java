@@ -30,8 +30,8 @@ final class VectorTranspose {
     float[] square = SQUARE.get();
     int rowBound = SPECIES.loopBound(rows);
     int columnBound = SPECIES.loopBound(columns);
-    for (int c = 0; c < columnBound; c += N) {
-      for (int r = 0; r < rowBound; r += N) {
+    for (int r = 0; r < rowBound; r += N) {
+      for (int c = 0; c < columnBound; c += N) {
         packSquare(from + 4 * (r * fromStride + c), fromStride, square);
         scatterSquare(square, to, at + c * toStride + r, toStride);
       }
