@@ -1,21 +1,21 @@
 package io.minigpt4.cli;
 
 import io.minigpt4.cli.SelfTest.Call;
-import io.minigpt4.cli.SelfTest.Sequence;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.Locale;
 
 /** The operations of training in {@link SelfTest}, all of them at one size. */
 final class BackwardSelfTest {
   private final SelfTest test;
+  private final SelfTestTensors tensors;
 
   BackwardSelfTest(SelfTest test) {
     this.test = test;
+    this.tensors = test.tensors();
   }
 
   /**
@@ -37,12 +37,6 @@ final class BackwardSelfTest {
     return ops.allocate(ops.activation(), rows, width);
   }
 
-  private static Tensor floats(Ops ops, int rows, int width) {
-    Tensor tensor = ops.allocate(DType.F32, rows, width);
-    ops.write(MemorySegment.ofArray(new float[Math.multiplyExact(rows, width)]), tensor);
-    return tensor;
-  }
-
   private void linear(int rows, int width) {
     String shape = rows + "×" + width + "×" + width;
     long flops = 2L * rows * width * width;
@@ -54,8 +48,8 @@ final class BackwardSelfTest {
           bytes,
           flops,
           ops -> {
-            Tensor dOut = SelfTest.activation(ops, 1, rows, width);
-            Tensor weight = SelfTest.weight(ops, 2, type, width, width);
+            Tensor dOut = tensors.activation(ops, 1, rows, width);
+            Tensor weight = tensors.weight(ops, 2, type, width, width);
             Tensor dx = like(ops, rows, width);
             GradOps grads = ops.gradients();
             return new Call(dx, () -> grads.linearBackward(dOut, weight, dx, false));
@@ -67,10 +61,10 @@ final class BackwardSelfTest {
         bytes + 6L * width * width,
         flops,
         ops -> {
-          Tensor dOut = SelfTest.activation(ops, 1, rows, width);
-          Tensor x = SelfTest.activation(ops, 2, rows, width);
-          Tensor dWeight = floats(ops, width, width);
-          Tensor dBias = floats(ops, 1, width);
+          Tensor dOut = tensors.activation(ops, 1, rows, width);
+          Tensor x = tensors.activation(ops, 2, rows, width);
+          Tensor dWeight = tensors.zeros(ops, width, width);
+          Tensor dBias = tensors.zeros(ops, 1, width);
           GradOps grads = ops.gradients();
           return new Call(dWeight, () -> grads.linearWeightBackward(dOut, x, dWeight, dBias));
         });
@@ -85,9 +79,9 @@ final class BackwardSelfTest {
         3 * one,
         0,
         ops -> {
-          Tensor x = SelfTest.activation(ops, 1, rows, width);
-          Tensor dOut = SelfTest.activation(ops, 2, rows, width);
-          Tensor weight = SelfTest.weight(ops, 3, DType.F16, width);
+          Tensor x = tensors.activation(ops, 1, rows, width);
+          Tensor dOut = tensors.activation(ops, 2, rows, width);
+          Tensor weight = tensors.weight(ops, 3, DType.F16, width);
           Tensor dx = like(ops, rows, width);
           GradOps grads = ops.gradients();
           return new Call(dx, () -> grads.rmsNormBackward(x, weight, 1e-6f, dOut, dx, false));
@@ -98,9 +92,9 @@ final class BackwardSelfTest {
         5 * one,
         0,
         ops -> {
-          Tensor gate = SelfTest.activation(ops, 1, rows, width);
-          Tensor up = SelfTest.activation(ops, 2, rows, width);
-          Tensor dOut = SelfTest.activation(ops, 3, rows, width);
+          Tensor gate = tensors.activation(ops, 1, rows, width);
+          Tensor up = tensors.activation(ops, 2, rows, width);
+          Tensor dOut = tensors.activation(ops, 3, rows, width);
           Tensor dGate = like(ops, rows, width);
           Tensor dUp = like(ops, rows, width);
           GradOps grads = ops.gradients();
@@ -113,14 +107,15 @@ final class BackwardSelfTest {
         8L * width,
         0,
         ops -> {
-          Tensor dOut = SelfTest.activation(ops, 1, ids.length, width);
-          Tensor dRows = SelfTest.activation(ops, 2, 3, width);
+          Tensor dOut = tensors.activation(ops, 1, ids.length, width);
+          Tensor dRows = tensors.activation(ops, 2, 3, width);
           GradOps grads = ops.gradients();
           return new Call(dRows, () -> grads.embedBackward(ids, ids.length, dOut, dRows));
         });
   }
 
-  private void attention(int rows, int heads, int headDim) {
+  /** RoPE and causal attention alone, whose kernels depend on the width of heads. */
+  void attention(int rows, int heads, int headDim) {
     String shape = heads + "×" + headDim + ", " + rows;
     int width = heads * headDim;
     test.compare(
@@ -129,8 +124,8 @@ final class BackwardSelfTest {
         8L * rows * width,
         0,
         ops -> {
-          Sequence s = new Sequence(ops, heads, heads, headDim, rows, 0);
-          Tensor dk = SelfTest.activation(ops, 4, rows, width);
+          SelfTestSequence s = new SelfTestSequence(tensors, ops, heads, heads, headDim, rows, 0);
+          Tensor dk = tensors.activation(ops, 4, rows, width);
           GradOps grads = ops.gradients();
           return new Call(s.q, () -> grads.ropeBackward(s.q, dk, s.batch, s.frequencies));
         });
@@ -141,9 +136,9 @@ final class BackwardSelfTest {
           16L * rows * width,
           10L * width * rows * (rows / 2 + 1),
           ops -> {
-            Sequence s = new Sequence(ops, heads, heads, headDim, rows, 0);
+            SelfTestSequence s = new SelfTestSequence(tensors, ops, heads, heads, headDim, rows, 0);
             s.append();
-            Tensor dOut = SelfTest.activation(ops, 4, rows, width);
+            Tensor dOut = tensors.activation(ops, 4, rows, width);
             Tensor dq = like(ops, rows, width);
             Tensor dk = like(ops, rows, width);
             Tensor dv = like(ops, rows, width);
@@ -164,8 +159,8 @@ final class BackwardSelfTest {
         4L * (rows + vocabulary) * width,
         4L * (rows - (rows + 2) / 3) * width * vocabulary,
         ops -> {
-          Tensor x = SelfTest.activation(ops, 1, rows, width);
-          Tensor head = SelfTest.weight(ops, 2, DType.F16, vocabulary, width);
+          Tensor x = tensors.activation(ops, 1, rows, width);
+          Tensor head = tensors.weight(ops, 2, DType.F16, vocabulary, width);
           Tensor value = ops.allocate(DType.F32, 1);
           Tensor dx = like(ops, rows, width);
           GradOps grads = ops.gradients();
@@ -175,15 +170,25 @@ final class BackwardSelfTest {
 
   private void optimizer(int width) {
     test.compare(
+        "loss scale taken out",
+        String.valueOf((long) width * width),
+        8L * width * width,
+        0,
+        ops -> {
+          Tensor gradient = tensors.written(ops, 1, DType.F32, width * (long) width);
+          GradOps grads = ops.gradients();
+          return new Call(gradient, () -> grads.unscale(gradient, 0.5f));
+        });
+    test.compare(
         "AdamW",
         String.valueOf((long) width * width),
         28L * width * width,
         0,
         ops -> {
-          Tensor weight = SelfTest.weight(ops, 1, DType.F32, width * (long) width);
-          Tensor gradient = SelfTest.weight(ops, 2, DType.F32, width * (long) width);
-          Tensor m = floats(ops, width, width).reshape(width * (long) width);
-          Tensor v = floats(ops, width, width).reshape(width * (long) width);
+          Tensor weight = tensors.written(ops, 1, DType.F32, width * (long) width);
+          Tensor gradient = tensors.written(ops, 2, DType.F32, width * (long) width);
+          Tensor m = tensors.zeros(ops, width, width).reshape(width * (long) width);
+          Tensor v = tensors.zeros(ops, width, width).reshape(width * (long) width);
           GradOps.AdamWStep step = new GradOps.AdamWStep(1e-3, 0.9, 0.999, 1e-8, 0.05, 1);
           GradOps grads = ops.gradients();
           return new Call(weight, () -> grads.adamW(weight, gradient, m, v, step));

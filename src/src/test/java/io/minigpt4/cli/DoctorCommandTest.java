@@ -4,12 +4,27 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.cuda.SoftCuda;
 import io.minigpt4.softgpu.SoftGpuOptions;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 /** What {@code doctor} says of machines with and without GPUs; the operations' own test, too. */
 class DoctorCommandTest {
+  private static final Path PTX = Path.of("../kernels/src/main/resources/io/minigpt4/kernels");
+  private static final Pattern ENTRY = Pattern.compile("\\.entry (mg_\\w+)\\(");
+
+  /** What the engine does to float32, too. */
+  private static final List<String> OF_FLOATS = List.of("mg_bias_f32");
+
   private final StringWriter out = new StringWriter();
   private final StringWriter err = new StringWriter();
 
@@ -18,7 +33,7 @@ class DoctorCommandTest {
   }
 
   @Test
-  void everyOperationAgreesWithTheProcessor() {
+  void everyOperationAndKernelAgreesWithTheProcessor() throws IOException {
     try (SoftCuda cuda = SoftCuda.create()) {
       int exit = doctor(new SoftFinder(cuda, true), "--quick");
       assertThat(err.toString()).isEmpty();
@@ -34,7 +49,28 @@ class DoctorCommandTest {
           .endsWith("passed\n");
       assertThat(exit).isEqualTo(Commands.DONE);
       assertThat(cuda.driver().faults()).isEmpty();
+      assertThat(cuda.driver().kernels()).containsAll(kernelsOfTheEngine());
     }
+  }
+
+  /**
+   * All that the library has but those for other types of activations than the engine's float16,
+   * and those for filling memory, which the driver does for it.
+   */
+  private static List<String> kernelsOfTheEngine() throws IOException {
+    List<String> names = new ArrayList<>();
+    try (DirectoryStream<Path> files = Files.newDirectoryStream(PTX, "*.ptx")) {
+      for (Path file : files) {
+        Matcher entry = ENTRY.matcher(Files.readString(file));
+        while (entry.find()) {
+          names.add(entry.group(1));
+        }
+      }
+    }
+    assertThat(names).hasSizeGreaterThan(80);
+    Predicate<String> ofOtherTypes = Pattern.compile("_(bf16|f32)$|^mg_fill_").asPredicate();
+    names.removeIf(name -> ofOtherTypes.test(name) && !OF_FLOATS.contains(name));
+    return names;
   }
 
   @Test

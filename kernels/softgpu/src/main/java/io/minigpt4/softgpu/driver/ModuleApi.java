@@ -11,6 +11,8 @@ import io.minigpt4.softgpu.ptx.PtxException;
 import io.minigpt4.softgpu.run.Kernel;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +22,7 @@ final class ModuleApi {
   private static final int JIT_ERROR_LOG_BYTES = 6;
   private final State state;
   private final Consumer<KernelFaultException> faults;
+  private final Set<String> ran = ConcurrentHashMap.newKeySet();
 
   /** A module and where it was loaded. */
   private record Loaded(GpuModule module, Device device) {}
@@ -30,6 +33,11 @@ final class ModuleApi {
   ModuleApi(State state, Consumer<KernelFaultException> faults) {
     this.state = state;
     this.faults = faults;
+  }
+
+  /** Names of the kernels that have run without a fault. */
+  Set<String> ran() {
+    return Set.copyOf(ran);
   }
 
   public int cuModuleLoadData(long module, long image) {
@@ -221,6 +229,7 @@ final class ModuleApi {
       MemorySegment params = arena.allocate(arguments.length + 16L, 16);
       MemorySegment.copy(MemorySegment.ofArray(arguments), 0, params, 0, arguments.length);
       f.device().gpu.launch(f.function(), grid, block, shared, params);
+      ran.add(f.function().name());
     } catch (KernelFaultException e) {
       Fault worst = e.faults().getFirst();
       f.device().spoilt = Status.of(worst.kind());

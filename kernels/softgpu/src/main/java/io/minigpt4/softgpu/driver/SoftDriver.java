@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -37,6 +38,7 @@ public final class SoftDriver implements AutoCloseable {
   private final CudnnApi cudnnApi;
   private final NcclApi ncclApi;
   private final MemoryApi memoryApi;
+  private final ModuleApi moduleApi;
   private final List<Fault> faults = new ArrayList<>();
   private final Map<String, Injection> injections = new HashMap<>();
   private final Map<String, Long> calls = new HashMap<>();
@@ -65,6 +67,7 @@ public final class SoftDriver implements AutoCloseable {
     State state = new State(gpus);
     Stubs.Calls watcher = new Watcher();
     memoryApi = new MemoryApi(state);
+    moduleApi = new ModuleApi(state, this::note);
     driver =
         Stubs.of(
             arena,
@@ -72,7 +75,7 @@ public final class SoftDriver implements AutoCloseable {
             new DeviceApi(state, arena),
             memoryApi,
             new StreamApi(state),
-            new ModuleApi(state, this::note));
+            moduleApi);
     cublasLt = Stubs.of(arena, watcher, new CublasLtApi(state));
     cudnnApi = new CudnnApi(state, arena);
     cudnn = Stubs.of(arena, watcher, cudnnApi);
@@ -143,6 +146,11 @@ public final class SoftDriver implements AutoCloseable {
   /** How often a function has been called. */
   public synchronized long calls(String function) {
     return calls.getOrDefault(function, 0L);
+  }
+
+  /** Names of the kernels that have run without a fault, in replayed graphs too. */
+  public Set<String> kernels() {
+    return moduleApi.ran();
   }
 
   /** Bytes that were copied from host memory to devices, by replayed graphs too. */
