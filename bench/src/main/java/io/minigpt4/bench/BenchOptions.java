@@ -1,5 +1,6 @@
 package io.minigpt4.bench;
 
+import io.minigpt4.tensor.UserException;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
@@ -41,6 +42,9 @@ final class BenchOptions {
   private @Nullable Path cudaPath;
 
   int threads() {
+    if (threads < 1) {
+      throw new UserException("--threads must be at least 1, not " + threads);
+    }
     return threads;
   }
 
@@ -50,10 +54,13 @@ final class BenchOptions {
 
   /** Opens the device that was asked for. */
   Target open() {
-    return Target.open(device, cudaPath, threads, clock);
+    return Target.open(device, cudaPath, threads(), clock);
   }
 
   int rounds() {
+    if (rounds < 1) {
+      throw new UserException("--rounds must be at least 1, not " + rounds);
+    }
     return rounds;
   }
 
@@ -71,7 +78,7 @@ final class BenchOptions {
     report.fact("device", device);
     report.fact("jvm", System.getProperty("java.vendor.version", "") + " " + Runtime.version());
     report.fact("clock", clock);
-    report.fact("rounds", rounds);
+    report.fact("rounds", rounds());
     return report;
   }
 }

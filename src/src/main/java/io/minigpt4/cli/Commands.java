@@ -1,12 +1,15 @@
 package io.minigpt4.cli;
 
+import io.minigpt4.tensor.Suggestions;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Model.OptionSpec;
@@ -113,13 +116,29 @@ public final class Commands {
     CommandLine of = e.getCommandLine();
     StringBuilder message = new StringBuilder(oneLine(e.getMessage()));
     if (e instanceof UnmatchedArgumentException unmatched) {
-      List<String> near = unmatched.getSuggestions();
-      if (!near.isEmpty()) {
-        message.append("; did you mean ").append(String.join(" or ", near)).append('?');
-      }
+      known(of, unmatched.getUnmatched().getFirst())
+          .ifPresent(name -> message.append("; did you mean ").append(name).append('?'));
     }
     message.append(" (see ").append(of.getCommandSpec().qualifiedName()).append(" --help)");
     return report(message.toString(), BAD_INPUT, e);
+  }
+
+  /** The option or subcommand that was probably meant. */
+  private static Optional<String> known(CommandLine of, String argument) {
+    if (!argument.startsWith("-")) {
+      return Suggestions.misspelt(argument, of.getSubcommands().keySet());
+    }
+    String name = argument.split("=", 2)[0];
+    Collection<String> names = of.getCommandSpec().optionsMap().keySet();
+    return prefixed(name, names).or(() -> Suggestions.misspelt(name, names));
+  }
+
+  /** The first name that continues, or is continued by, a long one: --output-dir, --temp. */
+  private static Optional<String> prefixed(String name, Collection<String> names) {
+    return names.stream()
+        .filter(known -> known.length() > 3 && name.length() > 3)
+        .filter(known -> known.startsWith(name) || name.startsWith(known))
+        .findFirst();
   }
 
   private int failed(Exception e) {

@@ -62,6 +62,16 @@ class CommandsTest {
   }
 
   @Test
+  void whatIsMisspeltIsNamed() {
+    assertThat(Commands.run(new Tool(), "goo")).isEqualTo(2);
+    assertThat(errors()).contains("did you mean go?").hasLineCount(1);
+    assertThat(Commands.run(new Tool(), "go", "--code-number=7")).isEqualTo(2);
+    assertThat(errors()).contains("did you mean --code?").hasLineCount(2);
+    assertThat(Commands.run(new Tool(), "go", "--doce")).isEqualTo(2);
+    assertThat(errors().lines().toList().getLast()).contains("did you mean --code?");
+  }
+
+  @Test
   void debugShowsTheStackWhereverItStands() {
     assertThat(Commands.run(new Tool(), "--debug", "go", "user")).isEqualTo(2);
     assertThat(Commands.run(new Tool(), "go", "--debug", "user")).isEqualTo(2);
