@@ -5,6 +5,7 @@ import io.minigpt4.nativelib.CublasLt;
 import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.nativelib.CudaStreams;
 import io.minigpt4.nativelib.NativeException;
+import io.minigpt4.tensor.ByteCounts;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.Arena;
@@ -183,9 +184,9 @@ public final class CudaDevice implements AutoCloseable {
                 + " (nvidia-smi lists them), split the model as in --device cuda:0,1, or use"
                 + " --device cpu",
             description(),
-            Sizes.text(memory.free()),
-            Sizes.text(memory.total()),
-            Sizes.text(bytes)),
+            ByteCounts.text(memory.free()),
+            ByteCounts.text(memory.total()),
+            ByteCounts.text(bytes)),
         cause);
   }
 

@@ -15,6 +15,7 @@ import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.DeviceMemory;
 import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
@@ -45,7 +46,7 @@ public final class CudaOps implements Ops {
   private static final int PLANNED_LENGTH = 2048;
 
   /** What activations, pages and the libraries take beside the weights, at the least. */
-  private static final long OVERHEAD = 512L << 20;
+  private static final long BESIDE_WEIGHTS = 512L << 20;
 
   private final CudaDevice device;
   private final int multiprocessors;
@@ -167,23 +168,13 @@ public final class CudaOps implements Ops {
   }
 
   @Override
-  public boolean expectWeights(long bytes, LongConsumer listener) {
+  public DeviceMemory memory() {
     CudaDriver.MemoryInfo memory = device.memory();
-    if (bytes + OVERHEAD > memory.free()) {
-      throw new UserException(
-          String.format(
-              "the weights need %s and the work beside them about %s, but %s has %s free of %s;"
-                  + " end other programs that use it (nvidia-smi lists them), split the model over"
-                  + " several GPUs as in --device cuda:0,1, or use --device cpu"
-                  + " (of 16-bit weights --weights-bits 8 would make about %s, --weights-bits 4 %s)",
-              Sizes.text(bytes),
-              Sizes.text(OVERHEAD),
-              device.description(),
-              Sizes.text(memory.free()),
-              Sizes.text(memory.total()),
-              Sizes.text(bytes / 2),
-              Sizes.text(bytes * 9 / 32)));
-    }
+    return new DeviceMemory(memory.free(), memory.total(), BESIDE_WEIGHTS);
+  }
+
+  @Override
+  public boolean expectWeights(LongConsumer listener) {
     progress = listener;
     return true;
   }

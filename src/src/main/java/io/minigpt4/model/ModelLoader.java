@@ -9,6 +9,7 @@ import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.config.ModelConfig;
 import io.minigpt4.config.QFormerConfig;
 import io.minigpt4.config.VisionConfig;
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Tokenizer;
@@ -202,6 +203,19 @@ public final class ModelLoader {
       Checkpoint llama,
       String llamaPrefix) {}
 
+  /** Bytes on a device that fewer bits a weight of the language model would save. */
+  private long savedBy(int bits, Parts parts) {
+    if (quantiser != null) {
+      return 0;
+    }
+    Quantiser fewer = new Quantiser(bits == 8 ? DType.Q8 : DType.Q4, Quantiser.DEFAULT_GROUP);
+    Checkpoint quantised =
+        new QuantisingCheckpoint(
+            parts.llama, parts.llamaPrefix, fewer, (name, type, deviation) -> {});
+    return WatchedCheckpoints.bytesOnDevice(parts.llama)
+        - WatchedCheckpoints.bytesOnDevice(quantised);
+  }
+
   /** Reads the small parts first, so that one that does not fit is found out soon. */
   private MiniGpt4 assemble(
       ModelConfig config, Parts parts, Tokenizer tokenizer, WatchedCheckpoints opened) {
@@ -215,7 +229,7 @@ public final class ModelLoader {
               + config.llama().vocabSize()
               + "; do they belong together?");
     }
-    opened.announce(devices);
+    opened.announce(devices, bits -> savedBy(bits, parts));
     int hidden = config.llama().hiddenSize();
     Projection projection =
         parts.projection == null

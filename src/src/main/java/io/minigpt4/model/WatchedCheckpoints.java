@@ -11,6 +11,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.IntToLongFunction;
 
 /**
  * The checkpoints of a model that is being loaded. A mapped tensor is brought into memory when the
@@ -40,22 +41,36 @@ final class WatchedCheckpoints {
     opened.add(checkpoint);
     for (String name : checkpoint.names()) {
       long count = Tensor.elements(checkpoint.shape(name));
-      DType type = checkpoint.dtype(name);
-      halves += count * (type.isFloating() ? DType.F16.bytes() : type.bytes());
-      total += count * type.bytes();
+      total += count * checkpoint.dtype(name).bytes();
     }
+    halves += bytesOnDevice(checkpoint);
     return new Watched(checkpoint);
   }
 
+  /** What all tensors take on a device that keeps floating-point elements in two bytes. */
+  static long bytesOnDevice(Checkpoint checkpoint) {
+    long bytes = 0;
+    for (String name : checkpoint.names()) {
+      DType type = checkpoint.dtype(name);
+      bytes +=
+          Tensor.elements(checkpoint.shape(name))
+              * (type.isFloating() ? DType.F16.bytes() : type.bytes());
+    }
+    return bytes;
+  }
+
   /**
-   * Tells devices how much is coming; each gets about as much as the others. Where they copy it,
-   * tensors are read then and not before.
+   * Tells devices that weights are coming. Where they copy them, tensors are read then and not
+   * before.
    *
-   * @throws UserException if they cannot hold so much
+   * @param savedBy how many bytes on a device 8 or 4 bits would save
+   * @throws UserException if the devices cannot hold so much
    */
-  void announce(List<Ops> devices) {
+  void announce(List<Ops> devices, IntToLongFunction savedBy) {
+    new WeightRoom(halves, halves - savedBy.applyAsLong(8), halves - savedBy.applyAsLong(4))
+        .check(devices);
     for (Ops device : devices) {
-      copied |= device.expectWeights(halves / devices.size(), this::note);
+      copied |= device.expectWeights(this::note);
     }
     if (!copied) {
       listener.expects(total);

@@ -38,16 +38,19 @@ public interface Ops extends AutoCloseable {
   Tensor load(Tensor host);
 
   /**
-   * Says how large the weights are that {@link #load} will be given, before the first of them.
+   * Says that {@link #load} will be given a model's weights.
    *
-   * @param bytes of all of them together, floating-point elements counted as two bytes
    * @param progress hears, while they are copied, of each how many bytes of host memory it took
    * @return whether {@link #load} copies; false where weights are used as they lie, and nothing
    *     will be heard
-   * @throws UserException if the device cannot hold so much
    */
-  default boolean expectWeights(long bytes, LongConsumer progress) {
+  default boolean expectWeights(LongConsumer progress) {
     return false;
+  }
+
+  /** This device's own memory now; null where it computes in the host's. */
+  default @Nullable DeviceMemory memory() {
+    return null;
   }
 
   /** Copies elements; same type and count, both dense. */

@@ -1,13 +1,13 @@
-package io.minigpt4.cuda;
+package io.minigpt4.tensor;
 
 import java.util.Locale;
 
 /** Numbers of bytes for people. */
-final class Sizes {
-  private Sizes() {}
+public final class ByteCounts {
+  private ByteCounts() {}
 
   /** In decimal units, as GPUs and files are sold and listed: {@code 25.7 GB}. */
-  static String text(long bytes) {
+  public static String text(long bytes) {
     if (bytes >= 1_000_000_000L) {
       return String.format(Locale.ROOT, "%.1f GB", bytes / 1e9);
     }
