@@ -1,6 +1,5 @@
 package io.minigpt4.cuda;
 
-import io.minigpt4.kernels.DecodeAttention;
 import io.minigpt4.kernels.Element;
 import io.minigpt4.kernels.Elementwise;
 import io.minigpt4.kernels.Embedding;
@@ -9,8 +8,6 @@ import io.minigpt4.kernels.Gemv;
 import io.minigpt4.kernels.KernelLibrary;
 import io.minigpt4.kernels.Norms;
 import io.minigpt4.kernels.Patches;
-import io.minigpt4.kernels.PrefillAttention;
-import io.minigpt4.kernels.RopeAppend;
 import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.BumpWorkspace;
@@ -42,14 +39,10 @@ import org.jspecify.annotations.Nullable;
 public final class CudaOps implements Ops {
   private static final Element HALF = Element.F16;
 
-  /** Work that is done for a sequence of this length at least decides how decoding is divided. */
-  private static final int PLANNED_LENGTH = 2048;
-
   /** What activations, pages and the libraries take beside the weights, at the least. */
   private static final long BESIDE_WEIGHTS = 512L << 20;
 
   private final CudaDevice device;
-  private final int multiprocessors;
   private final BumpWorkspace workspace;
   private final Staging staging;
   private final StepInputs inputs;
@@ -60,14 +53,10 @@ public final class CudaOps implements Ops {
   private final Elementwise elementwise;
   private final Embedding embedding;
   private final Patches patches;
-  private final RopeAppend rope;
   private final FullAttention attention;
-  private final PrefillAttention prefill;
-  private final DecodeAttention decode;
+  private final CachedAttention cached;
   private final TokenChoices choices;
   private final PatchConvolution convolution;
-  private MemorySegment decodeScratch;
-  private MemorySegment decodeCounters;
   private @Nullable CudaGradOps gradients;
   private boolean replaying;
   private @Nullable LongConsumer progress;
@@ -75,7 +64,6 @@ public final class CudaOps implements Ops {
   private CudaOps(CudaDevice device) {
     this.device = device;
     device.enter();
-    this.multiprocessors = device.attribute(CudaDriver.MULTIPROCESSOR_COUNT);
     this.workspace = new BumpWorkspace(device::allocate);
     this.staging = new Staging(device);
     this.inputs = new StepInputs(device);
@@ -86,14 +74,10 @@ public final class CudaOps implements Ops {
     this.layers = new LinearLayers(device, workspace, elementwise);
     this.embedding = new Embedding(library);
     this.patches = new Patches(library);
-    this.rope = new RopeAppend(library);
     this.attention = new FullAttention(library);
-    this.prefill = new PrefillAttention(library);
-    this.decode = new DecodeAttention(library);
+    this.cached = new CachedAttention(device, inputs, graphs);
     this.choices = new TokenChoices(device, workspace, staging);
     this.convolution = new PatchConvolution(device, workspace);
-    this.decodeScratch = device.allocate(0);
-    this.decodeCounters = device.allocate(0);
   }
 
   /**
@@ -417,24 +401,7 @@ public final class CudaOps implements Ops {
     arguments.ropeAppend(q, k, v, pool, inverseFrequencies);
     device.enter();
     stage(batch, layer);
-    rope.launch(
-        stream(),
-        HALF,
-        address(q),
-        q.rowStride(),
-        address(k),
-        k.rowStride(),
-        address(v),
-        v.rowStride(),
-        q.rows(),
-        inputs.sequences(),
-        batch.size(),
-        inputs.pages(),
-        pool.placeOfLayer(layer),
-        address(inverseFrequencies),
-        (int) (q.width() / pool.headDim()),
-        pool.kvHeads(),
-        pool.headDim());
+    cached.append(q, k, v, batch.size(), pool, layer, inverseFrequencies);
   }
 
   /** Brings a batch to the device, unless it is there. */
@@ -454,74 +421,7 @@ public final class CudaOps implements Ops {
     arguments.sameRows(q, out, "out");
     device.enter();
     stage(batch, layer);
-    int heads = (int) (q.width() / pool.headDim());
-    int mostRows = 0;
-    int single = 0;
-    for (int i = 0; i < batch.size(); i++) {
-      mostRows = Math.max(mostRows, batch.rows(i));
-      single += batch.rows(i) == 1 ? 1 : 0;
-    }
-    if (single > 0) {
-      attendSingleRows(q, batch.size(), pool, layer, heads, out);
-    }
-    if (mostRows > 1) {
-      prefill.launch(
-          stream(),
-          HALF,
-          address(q),
-          q.rowStride(),
-          address(out),
-          out.rowStride(),
-          inputs.sequences(),
-          batch.size(),
-          inputs.pages(),
-          pool.placeOfLayer(layer),
-          heads,
-          pool.kvHeads(),
-          pool.headDim(),
-          mostRows,
-          2);
-    }
-  }
-
-  private void attendSingleRows(
-      Tensor q, int count, KvCache.Pool pool, int layer, int heads, Tensor out) {
-    int splits =
-        DecodeAttention.splits(count, heads, pool.kvHeads(), PLANNED_LENGTH, multiprocessors);
-    long scratch = DecodeAttention.workspaceBytes(count, heads, pool.headDim(), splits);
-    if (scratch > decodeScratch.byteSize()) {
-      decodeScratch = replaced(decodeScratch, scratch);
-    }
-    long counters = DecodeAttention.counterBytes(count, heads);
-    if (counters > decodeCounters.byteSize()) {
-      decodeCounters = replaced(decodeCounters, counters);
-      device.libraries().driver().fill(decodeCounters.address(), (byte) 0, counters, stream());
-    }
-    decode.launch(
-        stream(),
-        HALF,
-        address(q),
-        q.rowStride(),
-        address(out),
-        out.rowStride(),
-        inputs.sequences(),
-        count,
-        inputs.pages(),
-        pool.placeOfLayer(layer),
-        heads,
-        pool.kvHeads(),
-        pool.headDim(),
-        splits,
-        decodeScratch.address(),
-        decodeCounters.address());
-  }
-
-  /** Larger memory in place of some; captured steps that know the old address are forgotten. */
-  private MemorySegment replaced(MemorySegment old, long bytes) {
-    device.synchronize();
-    device.free(old);
-    graphs.clear();
-    return device.allocate(bytes);
+    cached.attend(q, batch, pool, layer, out);
   }
 
   // ---- inputs
