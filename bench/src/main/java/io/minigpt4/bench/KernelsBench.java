@@ -1,9 +1,11 @@
 package io.minigpt4.bench;
 
+import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
+import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
 import java.io.PrintWriter;
 import java.lang.foreign.Arena;
@@ -63,6 +65,7 @@ final class KernelsBench implements Callable<Integer> {
       types = target.isGpu() ? new DType[] {DType.F16} : types;
       products(ops);
       streams(ops);
+      quantisedStreams(ops);
       attention(ops);
       for (Case c : cases) {
         c.run.run();
@@ -129,6 +132,47 @@ final class KernelsBench implements Callable<Integer> {
         }
       }
     }
+  }
+
+  /** As {@link #streams} for weights in 8 and 4 bits. */
+  private void quantisedStreams(Ops ops) {
+    for (DType type : new DType[] {DType.Q8, DType.Q4}) {
+      for (int k : new int[] {512, 2048, 5504, 13824}) {
+        String name = "linear %s 1 × 2048 × %d, cold".formatted(type, k);
+        if (name.contains(only)) {
+          Tensor x = filled(ops, ops.activation(), 1, k);
+          Tensor out = ops.allocate(ops.activation(), 1, 2048);
+          int group = Quantiser.DEFAULT_GROUP;
+          long bytes = 2048 * Quantised.rowBytes(type, k, group);
+          long scales = 2048 * Quantised.rowScales(type, k, group);
+          Tensor[] parts = new Tensor[(int) (BYTES_PER_ROUND / bytes)];
+          for (int i = 0; i < parts.length; i++) {
+            parts[i] = ops.load(randomMatrix(type, bytes, scales, group, k));
+          }
+          double each = bytes + scales * Quantised.scaleType(type).bytes();
+          add(
+              name,
+              each * parts.length,
+              true,
+              () -> {
+                for (Tensor part : parts) {
+                  ops.linearPerRow(x, part, null, out);
+                }
+              });
+        }
+      }
+    }
+  }
+
+  /** Any bits are a matrix; scales are zero, which takes as long as others do. */
+  private Tensor randomMatrix(DType type, long bytes, long scales, int group, int k) {
+    Arena arena = Arena.ofAuto();
+    MemorySegment elements = arena.allocate(bytes, 64);
+    for (long i = 0; i < bytes / Long.BYTES; i++) {
+      elements.setAtIndex(ValueLayout.JAVA_LONG, i, random.nextLong());
+    }
+    MemorySegment factors = arena.allocate(scales * Quantised.scaleType(type).bytes(), 64);
+    return Quantised.matrix(type, elements, factors, group, 2048, k);
   }
 
   /** Decoding: many matrices one after the other, so that no cache holds them. */

@@ -174,6 +174,7 @@ final class Linear implements Team.Task, AutoCloseable {
       long streamed = STREAM_BYTES / Math.max(1, rowBytes());
       long fair = (n + 8L * team.size() - 1) / (8L * team.size());
       chunk = roundUp((int) Math.clamp(fair, 4, Math.max(4, streamed)));
+      if (type.isQuantised()) { chunk = (chunk + 7) / 8 * 8; }
     }
     team.run(this, (n + chunk - 1) / chunk);
   }

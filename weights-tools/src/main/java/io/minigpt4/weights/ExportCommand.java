@@ -97,7 +97,7 @@ final class ExportCommand implements Callable<Integer> {
   private void copy(FolderWriter writer, String name) {
     Path file = path.resolve(name);
     if (Files.isRegularFile(file)) {
-      writer.writeBytes(name, Sources.bytes(file));
+      writer.writeBytes(name, Weights.smallFile(file));
     }
   }
 }

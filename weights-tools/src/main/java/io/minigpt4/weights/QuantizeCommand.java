@@ -1,7 +1,6 @@
 package io.minigpt4.weights;
 
 import io.minigpt4.checkpoint.Checkpoint;
-import io.minigpt4.checkpoint.Checkpoints;
 import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.checkpoint.QuantisingCheckpoint;
 import io.minigpt4.cli.Commands;
@@ -72,8 +71,7 @@ final class QuantizeCommand implements Callable<Integer> {
     if (!Files.isDirectory(folder)) {
       throw new UserException(folder + " is not a folder: name a model folder or a LLaMA folder");
     }
-    Checkpoints.requireFinished(folder);
-    try (Checkpoint original = Checkpoints.open(folder)) {
+    try (Checkpoint original = Weights.open(folder)) {
       QuantisingCheckpoint view =
           new QuantisingCheckpoint(
               original,
@@ -156,7 +154,7 @@ final class QuantizeCommand implements Callable<Integer> {
                 && !name.endsWith(".index.json")
                 && !name.equals(Journal.CHECKSUMS);
         if (Files.isRegularFile(file) && (settings || name.equals("tokenizer.model"))) {
-          writer.writeBytes(name, Sources.bytes(file));
+          writer.writeBytes(name, Weights.smallFile(file));
         }
       }
     } catch (IOException e) {

@@ -7,11 +7,14 @@ import io.minigpt4.config.JsonFile;
 import io.minigpt4.config.ModelConfig;
 import io.minigpt4.model.RandomCheckpoint;
 import io.minigpt4.tensor.UserException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** Opens what holds weights, whatever it is. */
 final class Weights {
+  private static final String CONFIG = "config.json";
+
   private Weights() {}
 
   /**
@@ -22,7 +25,7 @@ final class Weights {
   static Checkpoint open(Path path) {
     if (isModelFolder(path)) {
       Checkpoints.requireFinished(path);
-      ModelConfig config = ModelConfig.read(path.resolve("config.json"));
+      ModelConfig config = ModelConfig.read(path.resolve(CONFIG));
       if (config.synthetic() != null) {
         return new RandomCheckpoint(config);
       }
@@ -32,11 +35,29 @@ final class Weights {
 
   /** Whether it is a folder of the engine's own form, by its config.json. */
   static boolean isModelFolder(Path path) {
-    Path file = path.resolve("config.json");
+    Path file = path.resolve(CONFIG);
     if (!Files.isDirectory(path) || !Files.exists(file)) {
       return false;
     }
     ConfigNode format = JsonFile.read(file).find("format");
     return format != null && ModelConfig.FORMAT.equals(format.toPlain());
+  }
+
+  /**
+   * A small file of a folder for the folder that its tensors are written to. The same bytes; but
+   * where weights were made at load, the config says no more that they are.
+   *
+   * @throws UserException if it cannot be read
+   */
+  static byte[] smallFile(Path file) {
+    if (file.endsWith(CONFIG) && isModelFolder(file.resolveSibling(""))) {
+      ModelConfig config = ModelConfig.read(file);
+      if (config.synthetic() != null) {
+        ModelConfig written =
+            new ModelConfig(config.name(), config.vision(), config.qformer(), config.llama());
+        return written.toJson().getBytes(StandardCharsets.UTF_8);
+      }
+    }
+    return Sources.bytes(file);
   }
 }

@@ -10,6 +10,8 @@ import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.model.RandomCheckpoint;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -51,6 +53,27 @@ class SynthCommandTest {
         assertThat(model.name()).isEqualTo("synthetic demo");
       }
     }
+  }
+
+  /** The way to large random models in few bits, with nothing of 16 bits on the disk. */
+  @Test
+  void whatIsMadeAtLoadIsWrittenByTheOtherCommands() throws IOException {
+    Path atLoad = synth("at-load", "--at-load");
+    Path written = synth("written");
+    Path exported = dir.resolve("exported");
+    assertThat(Tool.run("export", atLoad, "-o", exported).exitCode()).isZero();
+    assertThat(exported.resolve("config.json"))
+        .hasSameBinaryContentAs(written.resolve("config.json"));
+    assertThat(Tool.run("inspect", exported, written).exitCode()).isZero();
+
+    Path one = dir.resolve("one");
+    Path two = dir.resolve("two");
+    assertThat(Tool.run("quantize", "--bits", 4, atLoad, "-o", one).exitCode()).isZero();
+    assertThat(Tool.run("quantize", "--bits", 4, written, "-o", two).exitCode()).isZero();
+    for (String name : two.toFile().list()) {
+      assertThat(one.resolve(name)).hasSameBinaryContentAs(two.resolve(name));
+    }
+    assertThat(Files.readString(one.resolve("config.json"))).doesNotContain("synthetic\"");
   }
 
   @Test
