@@ -173,8 +173,9 @@ final class Linear implements Team.Task, AutoCloseable {
     } else {
       long streamed = STREAM_BYTES / Math.max(1, rowBytes());
       long fair = (n + 8L * team.size() - 1) / (8L * team.size());
-      chunk = roundUp((int) Math.clamp(fair, 4, Math.max(4, streamed)));
-      if (type.isQuantised()) { chunk = (chunk + 7) / 8 * 8; }
+      int unit = type.isQuantised() ? QuantisedKernels.STREAMS : Kernels.TILE_ROWS;
+      int rows = (int) Math.clamp(fair, unit, Math.max(unit, streamed));
+      chunk = (rows + unit - 1) / unit * unit;
     }
     team.run(this, (n + chunk - 1) / chunk);
   }

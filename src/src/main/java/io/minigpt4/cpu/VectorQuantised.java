@@ -72,9 +72,6 @@ final class VectorQuantised implements QuantisedKernels {
    */
   private static final int[] WINDOWS = {4, 3, 2, 1, 0, 7, 6, 5};
 
-  /** Rows of weights that Q8 reads side by side. */
-  private static final int STREAMS = 8;
-
   /** Rows of weights that Q4 reads side by side. */
   private static final int NIBBLE_STREAMS = 4;
 
