@@ -87,9 +87,7 @@ final class NibbleRowQuantiser extends RowQuantiser {
       choose(lane);
     }
     FloatVector unit = FloatVector.fromArray(SPECIES, unitOf, lane);
-    FloatVector.fromArray(SPECIES, fitting, lane)
-        .mul(unit)
-        .intoArray(scales, block * LANES + lane);
+    FloatVector.fromArray(SPECIES, fitting, lane).mul(unit).intoArray(scales, block * LANES + lane);
   }
 
   /** Fills {@link #units} and {@link #unitOf}, and forgets the best candidate. */

@@ -5,7 +5,9 @@ package io.minigpt4.cpu;
  * raw address, and nothing is checked.
  */
 interface QuantisedKernels {
-  /** Rows of w that go best together: {@link #dots} is slower on what is left of multiples of it. */
+  /**
+   * Rows of w that go best together: {@link #dots} is slower on what is left of multiples of it.
+   */
   int STREAMS = 8;
 
   /** Elements {@code from} to {@code from + n} of a row as floats. */
