@@ -151,7 +151,13 @@ final class LlmBench implements Callable<Integer> {
 
   private void decode(Llama llama, MemorySegment logits, Target target, Report report) {
     double bandwidth = target.bandwidth();
+    long waited = target.waitedNanos();
     double seconds = options.clock().seconds(() -> forward(llama, 1, tokens, logits));
+    if (target.isGpu()) {
+      double host = seconds - 1e-9 * (target.waitedNanos() - waited);
+      report.add(
+          "decode, host's part of a step", "µs", 1e6 * host / tokens, 1e6 * seconds / tokens);
+    }
     double bytes = shape.weightBytes(dtype);
     report.add(target.bandwidthName(), "GB/s", bandwidth);
     report.add("decode", "token/s", tokens / seconds);

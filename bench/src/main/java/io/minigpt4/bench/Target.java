@@ -78,6 +78,11 @@ final class Target implements AutoCloseable {
     return ops instanceof CudaOps cuda ? cuda.launches() : 0;
   }
 
+  /** Nanoseconds that a GPU's results were waited for so far; 0 on the CPU. */
+  long waitedNanos() {
+    return ops instanceof CudaOps cuda ? cuda.waitedNanos() : 0;
+  }
+
   /** GFLOP/s: of a GPU, its large float16 matrix product, measured once. */
   double arithmetic() {
     return arithmetic.getAsDouble();

@@ -35,6 +35,7 @@ public final class CudaDevice implements AutoCloseable {
   private final List<Long> allocations = new ArrayList<>();
   private final List<MemorySegment> pinned = new ArrayList<>();
   private long stream;
+  private long waited;
   private long blas;
   private @Nullable KernelLibrary kernels;
 
@@ -224,7 +225,14 @@ public final class CudaDevice implements AutoCloseable {
   /** Waits until all work is done. */
   void synchronize() {
     enter();
+    long start = System.nanoTime();
     libraries.streams().synchronize(stream);
+    waited += System.nanoTime() - start;
+  }
+
+  /** Nanoseconds that {@link #synchronize} has waited. */
+  long waited() {
+    return waited;
   }
 
   /** Why the device cannot compute any more; null if it can. */

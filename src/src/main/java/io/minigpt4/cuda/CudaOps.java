@@ -126,6 +126,14 @@ public final class CudaOps implements Ops {
     return device.libraries().modules().launches();
   }
 
+  /**
+   * Nanoseconds that this device's results were waited for so far; of the rest of a step the host
+   * was the one that worked.
+   */
+  public long waitedNanos() {
+    return device.waited();
+  }
+
   @Override
   public @Nullable String failure() {
     return device.failure();

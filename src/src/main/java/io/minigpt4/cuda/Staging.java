@@ -168,7 +168,7 @@ final class Staging {
       Buffer buffer = acquire();
       MemorySegment part = buffer.memory.asSlice(0, (long) count * type.bytes());
       driver.copyToHost(part, from + at * type.bytes(), device.stream());
-      streams.synchronize(device.stream());
+      device.synchronize();
       MemorySegment target = to.asSlice(4 * at, 4L * count);
       if (type == DType.F32) {
         MemorySegment.copy(part, 0, target, 0, part.byteSize());

@@ -1,6 +1,7 @@
 package io.minigpt4.cuda;
 
 import io.minigpt4.kernels.Sampling;
+import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.TokenChoice;
@@ -16,8 +17,9 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses tokens on the device. Of a pass, eight bytes a row go there, where the row's state is,
- * and four come back. States are kept for reuse when their sequences end.
+ * Chooses tokens on the device. Of a pass, eight bytes a row go there if other sequences were in
+ * the last one: where the row's state is; four bytes a row come back. States are kept for reuse
+ * when their sequences end.
  */
 final class TokenChoices {
   private static final int LEAST_ROWS = 16;
@@ -94,14 +96,16 @@ final class TokenChoices {
     int rows = Math.toIntExact(scores.rows());
     int vocabulary = Math.toIntExact(scores.width());
     reserve(rows);
+    boolean changed = false;
     for (int i = 0; i < rows; i++) {
       long state = choices[first + i] instanceof Choice choice ? choice.address(this) : 0;
+      changed |= statesOnHost.getAtIndex(ValueLayout.JAVA_LONG, i) != state;
       statesOnHost.setAtIndex(ValueLayout.JAVA_LONG, i, state);
     }
-    device
-        .libraries()
-        .driver()
-        .copyToDevice(states.address(), statesOnHost.asSlice(0, 8L * rows), device.stream());
+    if (changed) {
+      CudaDriver driver = device.libraries().driver();
+      driver.copyToDevice(states.address(), statesOnHost, device.stream());
+    }
     long mark = workspace.mark();
     // Two of four bytes for one of eight.
     Tensor scratch = workspace.take(DType.F32, rows, 2L * vocabulary);
@@ -141,7 +145,9 @@ final class TokenChoices {
     tokensOnHost = device.allocatePinned(4L * capacity);
     states = device.allocate(8L * capacity);
     tokens = device.allocate(4L * capacity);
+    CudaDriver driver = device.libraries().driver();
+    driver.fill(states.address(), (byte) 0, 8L * capacity, device.stream());
     // Rows without a choice are copied back, too.
-    device.libraries().driver().fill(tokens.address(), (byte) 0, 4L * capacity, device.stream());
+    driver.fill(tokens.address(), (byte) 0, 4L * capacity, device.stream());
   }
 }

@@ -130,6 +130,42 @@ class DeviceChoiceTest {
     }
   }
 
+  /** However many layers there are: next to nothing is left to the host. */
+  @Test
+  void aStepIsSixCallsOfTheDriver() {
+    try (SoftCuda cuda = SoftCuda.create();
+        CudaOps ops = cuda.open(0)) {
+      Llama llama = Llama.random(TINY, DType.F16, 3, ops);
+      Batch batch = new Batch(1);
+      int[] chosen = new int[1];
+      List<String> calls = new ArrayList<>();
+      try (KvCache cache = llama.newCache();
+          TokenChoice choice = ops.tokenChoice(new TokenRule(0, 0, 1, 1, 0, 9, 1), EOS)) {
+        TokenChoice[] choices = {choice};
+        for (int i = 0; i < 4; i++) {
+          calls.clear();
+          cuda.driver().onCall(calls::add);
+          batch.clear();
+          batch.add(cache, 1);
+          llama.score(
+              batch,
+              new int[] {7},
+              null,
+              (device, scores, first) -> device.choose(scores, choices, 0, chosen));
+        }
+      }
+      assertThat(calls)
+          .startsWith(
+              "cuEventSynchronize",
+              "cuGraphLaunch",
+              "cuEventRecord",
+              "cuLaunchKernel",
+              "cuMemcpyDtoHAsync_v2",
+              "cuStreamSynchronize")
+          .hasSize(6);
+    }
+  }
+
   @Test
   void scoresThatAreNotFinite() {
     try (SoftCuda cuda = SoftCuda.create();
