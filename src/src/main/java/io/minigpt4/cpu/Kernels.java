@@ -90,6 +90,9 @@ interface Kernels {
   /** Copies m rows of k floats in the order in which {@link #dots} wants them. */
   void arrange(DType type, long x, long xStride, int m, int k, float[] to);
 
+  /** Floats that {@link #arrange} fills. */
+  long arranged(int m, int k);
+
   /** Floats of scratch that {@link #dots} needs. */
   int dotScratch();
 

@@ -172,7 +172,7 @@ final class Linear implements Team.Task, AutoCloseable {
       packedX = packed.floats(kernels.quantised().arranged(quantised, m));
       kernels.quantised().arrange(quantised, x, xStride, m, packedX);
     } else {
-      packedX = packed.floats((long) m * k);
+      packedX = packed.floats(kernels.arranged(m, k));
       kernels.arrange(type, x, xStride, m, k, packedX);
     }
     if ((long) m * n * k < SERIAL_WORK) {

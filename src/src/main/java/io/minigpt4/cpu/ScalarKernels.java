@@ -158,6 +158,11 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public long arranged(int m, int k) {
+    return (long) m * k;
+  }
+
+  @Override
   public int dotScratch() {
     return 0;
   }

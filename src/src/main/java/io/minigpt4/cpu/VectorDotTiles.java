@@ -38,7 +38,7 @@ final class VectorDotTiles {
   }
 
   /** Elements that go through whole vectors; half-width weights come in pairs. */
-  private static int vectorized(DType type, int k) {
+  static int vectorized(DType type, int k) {
     int step = type == DType.F32 ? N : 2 * N;
     return k / step * step;
   }
@@ -81,14 +81,22 @@ final class VectorDotTiles {
       long first = w + j * rowBytes;
       for (int from = 0; from < bound; from += CHUNK) {
         int length = Math.min(CHUNK, bound - from);
-        for (int r = 0; r < ROWS; r++) {
-          // Of fewer than four rows the last stands in for the missing ones.
-          long row = first + Math.min(r, rows - 1) * rowBytes;
-          convert(type, row + (long) from * type.bytes(), length, scratch, r * CHUNK);
-        }
+        convert(type, first, rowBytes, rows, from, length, scratch, CHUNK);
         tiles(x, m, from, k, scratch, length / N, from > 0);
       }
       finish(type, x, m, first, rowBytes, rows, k, out + 4L * j, outStride, scratch);
+    }
+  }
+
+  /**
+   * Elements {@code from} to {@code from + length} of four rows as floats, those of half width even
+   * ones first in each 2 N; of fewer than four rows the last stands in for the missing ones.
+   */
+  static void convert(
+      DType type, long w, long rowBytes, int rows, int from, int length, float[] to, int stride) {
+    for (int r = 0; r < ROWS; r++) {
+      long row = w + Math.min(r, rows - 1) * rowBytes;
+      convert(type, row + (long) from * type.bytes(), length, to, r * stride);
     }
   }
 
@@ -166,27 +174,34 @@ final class VectorDotTiles {
       for (int r = 0; r < rows; r++) {
         float sum = scratch[at + i * ROWS + r];
         if (bound < k) {
-          sum = addRest(type, sum, x, i * k, w + r * rowBytes, bound, k);
+          sum = addRest(type, sum, x, i * k, 1, w + r * rowBytes, bound, k);
         }
         Memory.setFloat(out + 4 * (i * outStride + r), sum);
       }
     }
   }
 
-  private static float addRest(DType type, float sum, float[] x, int xAt, long w, int from, int k) {
+  /**
+   * Goes on with a sum without vectors.
+   *
+   * @param xStride floats from one element of the row of x to the next
+   */
+  static float addRest(
+      DType type, float sum, float[] x, int xAt, int xStride, long w, int from, int k) {
+    float rest = sum;
     if (type == DType.F32) {
       for (int c = from; c < k; c++) {
-        sum += x[xAt + c] * Memory.getFloat(w + 4L * c);
+        rest += x[xAt + c * xStride] * Memory.getFloat(w + 4L * c);
       }
-      return sum;
+      return rest;
     }
-    float rest = sum;
     int c = from;
     for (; c + 2 <= k; c += 2) {
-      rest += x[xAt + c] * element(type, w, c) + x[xAt + c + 1] * element(type, w, c + 1);
+      int at = xAt + c * xStride;
+      rest += x[at] * element(type, w, c) + x[at + xStride] * element(type, w, c + 1);
     }
     if (c < k) {
-      rest += x[xAt + c] * element(type, w, c);
+      rest += x[xAt + c * xStride] * element(type, w, c);
     }
     return rest;
   }

@@ -51,7 +51,9 @@ final class VectorDots {
       long outStride,
       float[] scratch) {
     long rowBytes = wStride * type.bytes();
-    if (m > 1) {
+    if (VectorDotPanels.takes(m)) {
+      VectorDotPanels.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
+    } else if (m > 1) {
       VectorDotTiles.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
     } else {
       // Four streams, each of which goes on without a gap, as the processor's prefetcher likes it.
@@ -267,7 +269,9 @@ final class VectorDots {
    * float16 all times {@link #HALF_SCALE}.
    */
   static void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
-    if (m > 1) {
+    if (VectorDotPanels.takes(m)) {
+      VectorDotPanels.arrange(type, x, xStride, m, k, to);
+    } else if (m > 1) {
       VectorDotTiles.arrange(type, x, xStride, m, k, to);
     } else if (type == DType.F32) {
       toFloats(DType.F32, x, to, 0, k);

@@ -100,8 +100,13 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
+  public long arranged(int m, int k) {
+    return Math.max((long) m * k, VectorDotPanels.arranged(m, k));
+  }
+
+  @Override
   public int dotScratch() {
-    return VectorDotTiles.scratch();
+    return Math.max(VectorDotTiles.scratch(), VectorDotPanels.scratch());
   }
 
   @Override
