@@ -31,6 +31,7 @@ public final class CpuOps implements Ops {
   private final Workspace workspace = new BumpWorkspace(bytes -> arena.allocate(bytes, 64));
   private final OpsArguments arguments = new OpsArguments(DType.F32);
   private final Linear linear;
+  private final PerRowLinear perRow;
   private final Attention attention;
   private final Rope rope;
   private final RowWork rowWork;
@@ -43,6 +44,7 @@ public final class CpuOps implements Ops {
     this.kernels = kernels;
     this.team = new Team(threads);
     this.linear = new Linear(kernels, team);
+    this.perRow = new PerRowLinear(kernels, team);
     this.attention = new Attention(kernels, team);
     this.rope = new Rope(kernels, team);
     this.rowWork = new RowWork(kernels, team);
@@ -198,13 +200,21 @@ public final class CpuOps implements Ops {
 
   @Override
   public void linearPerRow(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {
-    setWeights(x, weight, bias, out);
-    linear.runPerRow(
-        Checks.address(x),
-        x.rowStride(),
-        Math.toIntExact(x.rows()),
-        Checks.address(out),
-        out.rowStride());
+    arguments.linear(x, weight, bias, out);
+    perRow.clear();
+    perRow.add(weight, bias == null ? 0 : floats(bias, 0), Checks.address(out), out.rowStride());
+    perRow.run(Checks.address(x), x.rowStride(), Math.toIntExact(x.rows()));
+  }
+
+  @Override
+  public void linearsPerRow(Tensor x, List<Tensor> weights, List<Tensor> outs) {
+    perRow.clear();
+    for (int i = 0; i < weights.size(); i++) {
+      Tensor out = outs.get(i);
+      arguments.linear(x, weights.get(i), null, out);
+      perRow.add(weights.get(i), 0, Checks.address(out), out.rowStride());
+    }
+    perRow.run(Checks.address(x), x.rowStride(), Math.toIntExact(x.rows()));
   }
 
   private void setWeights(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out) {

@@ -21,6 +21,9 @@ interface Kernels {
   /** The most left-hand rows of {@link #dots}. */
   int DOT_ROWS = 64;
 
+  /** Rows of weights whose products {@link #dots} stores together. */
+  int DOT_COLUMNS = 16;
+
   /** A short name for people, e.g. {@code AVX-512}. */
   String name();
 

@@ -5,22 +5,19 @@ import io.minigpt4.tensor.Tensor;
 import java.util.Arrays;
 
 /**
- * out = x · wᵀ + bias for any number of rows of x, in one of two ways. In either, a row's result is
- * the same to the last bit whatever the number of rows; between the two it is not.
+ * out = x · wᵀ + bias for rows that come together. A row's result is the same to the last bit
+ * whatever the number of rows; what {@link PerRowLinear} makes of it differs in the last bits.
  *
- * <p>For rows that come one a sequence, every weight is used a few times, so the weights' way from
- * memory decides; {@link Kernels#dots} streams them once, shared out by rows of w.
+ * <p>This is the blocked product of Goto and van de Geijn (2008). All of x is copied once, slice by
+ * slice of {@link #SLICE} columns, so that a slice is read from front to end. A thread takes a
+ * panel of w at a time, as many rows of it (columns of out) as a full tile has lanes, and converts
+ * a block of it, {@link #DEPTH} deep, into float32 in its second-level cache, consecutive rows of w
+ * in consecutive lanes. All rows of x, a tile's worth at a time, then meet a slice of the panel,
+ * which stays in the first level. Only the last panel of w may be narrower than the tile kernel
+ * likes, and of x three rows at most are computed in vain.
  *
- * <p>For rows that come together, the blocked product of Goto and van de Geijn (2008). All of x is
- * copied once, slice by slice of {@link #SLICE} columns, so that a slice is read from front to end.
- * A thread takes a panel of w at a time, as many rows of it (columns of out) as a full tile has
- * lanes, and converts a block of it, {@link #DEPTH} deep, into float32 in its second-level cache,
- * consecutive rows of w in consecutive lanes. All rows of x, a tile's worth at a time, then meet a
- * slice of the panel, which stays in the first level. Only the last panel of w may be narrower than
- * the tile kernel likes, and of x three rows at most are computed in vain.
- *
- * <p>The product of backward passes, out = x · w with w as it lies, takes the second way for any
- * number of rows. Its panels need no transposition.
+ * <p>The product of backward passes, out = x · w with w as it lies, goes this way for any number of
+ * rows. Its panels need no transposition.
  */
 final class Linear implements Team.Task, AutoCloseable {
   /** Rows of a panel that are converted at a time; a multiple of {@link #SLICE}. */
@@ -36,19 +33,6 @@ final class Linear implements Team.Task, AutoCloseable {
 
   /** Rows of x from which on two threads may share a panel, which both then convert. */
   private static final int SHARED_ROWS = 128;
-
-  /**
-   * Weights in bytes that a thread takes at a time where they are streamed, at most. A stretch
-   * begins with as many new streams as a kernel reads side by side, which the prefetcher has yet to
-   * find; stretches of an eighth of this cost a tenth of the speed.
-   */
-  private static final int STREAM_BYTES = 1 << 20;
-
-  /** Stretches for each thread, so that none waits long for the last. */
-  private static final long STRETCHES = 4;
-
-  /** Multiplications below which waking other threads costs more than it brings. */
-  private static final long SERIAL_WORK = 1 << 15;
 
   private final Kernels kernels;
   private final Team team;
@@ -71,11 +55,10 @@ final class Linear implements Team.Task, AutoCloseable {
   private boolean accumulate;
   private long bias;
   private boolean gelu;
-  private boolean dots;
   private long out;
   private long outStride;
 
-  /** Columns of out that are one item of work, a panel's or a stretch. */
+  /** Columns of out that are one panel's. */
   private int chunk;
 
   /** Items that a panel is divided into. */
@@ -84,7 +67,7 @@ final class Linear implements Team.Task, AutoCloseable {
   /** Rows of x, rounded up to whole tiles. */
   private int paddedRows;
 
-  /** x in slices [depth][rows, padded][up to SLICE], or arranged for {@link Kernels#dots}. */
+  /** x in slices [depth][rows, padded][up to SLICE]. */
   private float[] packedX = {};
 
   Linear(Kernels kernels, Team team) {
@@ -128,63 +111,22 @@ final class Linear implements Team.Task, AutoCloseable {
     }
   }
 
-  private long rowBytes() {
-    return type.isQuantised() ? quantised.rowBytes() : (long) k * type.bytes();
-  }
-
-  /** Multiplies rows that come together. {@link #weights} first. */
+  /** Multiplies rows of x. {@link #weights} first. */
   void run(long xAddress, long xRows, int rows, boolean withGelu, long outAddress, long outRows) {
-    gelu = withGelu;
-    dots = false;
-    multiply(xAddress, xRows, rows, outAddress, outRows);
-  }
-
-  /** Multiplies rows that come one a sequence. {@link #weights} first. */
-  void runPerRow(long xAddress, long xRows, int rows, long outAddress, long outRows) {
-    gelu = false;
-    dots = true;
-    multiply(xAddress, xRows, rows, outAddress, outRows);
-  }
-
-  private void multiply(long xAddress, long xRows, int rows, long outAddress, long outRows) {
     if (rows == 0 || n == 0) {
       return;
     }
+    gelu = withGelu;
     xStride = xRows;
     outStride = outRows;
-    int limit = dots ? Kernels.DOT_ROWS : BLOCK_ROWS;
-    int parts = (rows + limit - 1) / limit;
+    int parts = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     for (int part = 0; part < parts; part++) {
       int first = (int) ((long) rows * part / parts);
       x = xAddress + 4L * first * xStride;
       m = (int) ((long) rows * (part + 1) / parts) - first;
       out = outAddress + 4L * first * outStride;
-      if (dots) {
-        runDots();
-      } else {
-        runPanels();
-      }
+      runPanels();
     }
-  }
-
-  private void runDots() {
-    if (type.isQuantised()) {
-      packedX = packed.floats(kernels.quantised().arranged(quantised, m));
-      kernels.quantised().arrange(quantised, x, xStride, m, packedX);
-    } else {
-      packedX = packed.floats(kernels.arranged(m, k));
-      kernels.arrange(type, x, xStride, m, k, packedX);
-    }
-    if ((long) m * n * k < SERIAL_WORK) {
-      chunk = n;
-    } else {
-      long streamed = STREAM_BYTES / Math.max(1, rowBytes());
-      long fair = (n + STRETCHES * team.size() - 1) / (STRETCHES * team.size());
-      int unit = type.isQuantised() ? QuantisedKernels.STREAMS : Kernels.TILE_ROWS;
-      int rows = (int) Math.clamp(fair, unit, Math.max(unit, streamed));
-      chunk = (rows + unit - 1) / unit * unit;
-    }
-    team.run(this, (n + chunk - 1) / chunk);
   }
 
   private void runPanels() {
@@ -203,32 +145,11 @@ final class Linear implements Team.Task, AutoCloseable {
 
   @Override
   public void run(int item, int worker) {
-    if (dots) {
-      int from = item * chunk;
-      multiplyDots(from, Math.min(n, from + chunk), worker);
-    } else {
-      int from = item / rowParts * chunk;
-      int part = item % rowParts;
-      int firstRow = roundUp(m * part / rowParts);
-      int lastRow = Math.min(m, roundUp(m * (part + 1) / rowParts));
-      multiplyPanel(from, Math.min(n, from + chunk), firstRow, lastRow, worker);
-    }
-  }
-
-  private void multiplyDots(int from, int to, int worker) {
-    float[] scratch = panels[worker].floats(kernels.dotScratch());
-    long first = out + 4L * from;
-    if (type.isQuantised()) {
-      kernels.quantised().dots(quantised, packedX, m, from, to - from, first, outStride, scratch);
-    } else {
-      long rows = w + from * rowBytes();
-      kernels.dots(type, packedX, m, rows, k, to - from, k, first, outStride, scratch);
-    }
-    if (bias != 0) {
-      for (int i = 0; i < m; i++) {
-        kernels.add(out + 4 * (i * outStride + from), bias + 4L * from, to - from);
-      }
-    }
+    int from = item / rowParts * chunk;
+    int part = item % rowParts;
+    int firstRow = roundUp(m * part / rowParts);
+    int lastRow = Math.min(m, roundUp(m * (part + 1) / rowParts));
+    multiplyPanel(from, Math.min(n, from + chunk), firstRow, lastRow, worker);
   }
 
   /** Columns {@code from} to {@code to} of some rows of out. */

@@ -30,6 +30,9 @@ final class PerRowLinear implements Team.Task {
   private int k;
   private DType type = DType.F32;
 
+  /** One more than the last of the products that are computed together now. */
+  private int endOfJob;
+
   /** Rows of x as {@link Kernels#dots} wants them. */
   private float[] rows = {};
 
@@ -51,11 +54,6 @@ final class PerRowLinear implements Team.Task {
 
     long rowBytes() {
       return type.isQuantised() ? quantised.rowBytes() : (long) k * type.bytes();
-    }
-
-    boolean arrangedAs(Product other) {
-      return type == other.type
-          && (!type.isQuantised() || quantised.rowBytes() == other.quantised.rowBytes());
     }
   }
 
@@ -104,6 +102,89 @@ final class PerRowLinear implements Team.Task {
       runPart(x + 4L * first * xStride, xStride);
       for (int i = 0; i < count; i++) {
         products[i].out += 4L * m * products[i].outStride;
+      }
+    }
+  }
+
+  private void runPart(long x, long xStride) {
+    int first = 0;
+    while (first < count) {
+      int end = first + 1;
+      while (end < count && alike(products[first], products[end])) {
+        end++;
+      }
+      arrange(products[first], x, xStride);
+      share(first, end);
+      first = end;
+    }
+  }
+
+  /** Whether two matrices want x arranged the same way. */
+  private static boolean alike(Product a, Product b) {
+    return a.type == b.type
+        && (!a.type.isQuantised() || a.quantised.group() == b.quantised.group());
+  }
+
+  private void arrange(Product like, long x, long xStride) {
+    type = like.type;
+    if (type.isQuantised()) {
+      rows = arranged.floats(kernels.quantised().arranged(like.quantised, m));
+      kernels.quantised().arrange(like.quantised, x, xStride, m, rows);
+    } else {
+      rows = arranged.floats(kernels.arranged(m, k));
+      kernels.arrange(type, x, xStride, m, k, rows);
+    }
+  }
+
+  /** Divides products {@code from} to {@code to} into items, and has them done. */
+  private void share(int from, int to) {
+    long all = 0;
+    for (int i = from; i < to; i++) {
+      all += products[i].n;
+    }
+    boolean serial = m * all * k < SERIAL_WORK;
+    long fair = (all + 8L * team.size() - 1) / (8L * team.size());
+    int unit = type.isQuantised() ? QuantisedKernels.STREAMS : Kernels.DOT_COLUMNS;
+    int items = 0;
+    for (int i = from; i < to; i++) {
+      Product product = products[i];
+      long streamed = STREAM_BYTES / Math.max(1, product.rowBytes());
+      int rowsEach =
+          serial ? Math.max(1, product.n) : (int) Math.clamp(fair, unit, Math.max(unit, streamed));
+      product.chunk = (rowsEach + unit - 1) / unit * unit;
+      product.firstItem = items;
+      items += (product.n + product.chunk - 1) / product.chunk;
+    }
+    endOfJob = to;
+    if (serial) {
+      for (int i = 0; i < items; i++) {
+        run(i, 0);
+      }
+    } else {
+      team.run(this, items);
+    }
+  }
+
+  @Override
+  public void run(int item, int worker) {
+    int i = endOfJob - 1;
+    while (products[i].firstItem > item) {
+      i--;
+    }
+    Product product = products[i];
+    int from = (item - product.firstItem) * product.chunk;
+    int n = Math.min(product.n, from + product.chunk) - from;
+    long out = product.out + 4L * from;
+    float[] floats = scratch[worker].floats(kernels.dotScratch());
+    if (type.isQuantised()) {
+      kernels.quantised().dots(product.quantised, rows, m, from, n, out, product.outStride, floats);
+    } else {
+      long w = product.w + from * product.rowBytes();
+      kernels.dots(type, rows, m, w, k, n, k, out, product.outStride, floats);
+    }
+    if (product.bias != 0) {
+      for (int row = 0; row < m; row++) {
+        kernels.add(out + 4 * row * product.outStride, product.bias + 4L * from, n);
       }
     }
   }

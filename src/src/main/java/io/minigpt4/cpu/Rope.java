@@ -12,7 +12,7 @@ import java.util.Arrays;
  */
 final class Rope implements Team.Task {
   /** Elements below which waking other threads costs more than it brings. */
-  private static final int SERIAL_ELEMENTS = 1 << 15;
+  private static final int SERIAL_ELEMENTS = 1 << 13;
 
   private static final int FIRST_POSITIONS = 256;
 

@@ -39,7 +39,7 @@ final class RowWork implements Team.Task {
   }
 
   /** Elements below which waking other threads costs more than it brings. */
-  private static final long SERIAL_ELEMENTS = 1 << 15;
+  private static final long SERIAL_ELEMENTS = 1 << 12;
 
   private final Kernels kernels;
   private final Team team;

@@ -11,10 +11,10 @@ import jdk.incubator.vector.VectorSpecies;
  * to row i, an element of the weights is broadcast to all of them, and so no sum goes over lanes.
  *
  * <p>Every sum is formed as {@link VectorDots} forms it for one row, so that a row's result is the
- * same to the last bit whatever the number of rows ({@code PerRowTest}). Lane p of the vectors there
- * is accumulator p here: sixteen of them for each row of weights. They are summed up a quarter at a
- * time, p, p + 4, p + 8 and p + 12, which {@link VectorSums} adds first; four rows of weights share
- * what is loaded of x.
+ * same to the last bit whatever the number of rows ({@code PerRowTest}). Lane p of the vectors
+ * there is accumulator p here: sixteen of them for each row of weights. They are summed up a
+ * quarter at a time, p, p + 4, p + 8 and p + 12, which {@link VectorSums} adds first; four rows of
+ * weights share what is loaded of x.
  */
 final class VectorDotPanels {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
@@ -296,7 +296,9 @@ final class VectorDotPanels {
     }
   }
 
-  /** As {@link VectorDotTiles} adds them: without fused operations, those of half width in pairs. */
+  /**
+   * As {@link VectorDotTiles} adds them: without fused operations, those of half width in pairs.
+   */
   private static void addRest(
       DType type, float[] x, int xAt, long w, int from, int k, float[] sums, int at) {
     for (int i = at; i < at + N; i++) {
