@@ -184,7 +184,7 @@ final class PerRowLinear implements Team.Task {
     }
     if (product.bias != 0) {
       for (int row = 0; row < m; row++) {
-        kernels.add(out + 4 * row * product.outStride, product.bias + 4L * from, n);
+        kernels.add(out + 4 * (row * product.outStride), product.bias + 4L * from, n);
       }
     }
   }
