@@ -219,6 +219,8 @@ def main() -> None:
         "convert --dtype bf16": (published, ["convert", *parts, "--dtype", "bf16"]),
         "apply-delta": ([files / "llama", files / "delta"], ["apply-delta", "--base", files / "llama", "--delta", files / "delta"]),
         "llama": ([files / "meta"], ["llama", files / "meta"]),
+        "quantize --bits 8": ([files / "llama"], ["quantize", "--bits", "8", files / "llama"]),
+        "quantize --bits 4": ([files / "llama"], ["quantize", "--bits", "4", files / "llama"]),
         "export": ([files / "llama"], ["export", files / "llama"]),
     }
     print(f"{'command':24}{'':6}{'GB read':>9}{'GB/s':>8}{'cp GB/s':>9}{'share':>7}")

@@ -5,6 +5,7 @@ import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * {@linkplain Quantised Quantised} matrices in files: under the matrix's name the integers, under
@@ -20,6 +21,38 @@ public final class QuantisedTensors {
   /** Whether a tensor is of a type that only quantised matrices have. */
   public static boolean isQuantised(DType stored) {
     return stored == DType.I8 || stored == DType.U8;
+  }
+
+  /**
+   * What a matrix in a file stands for.
+   *
+   * @param type Q8 or Q4
+   * @param width elements of a row; in Q4 with the zeros that it is filled up with, because files
+   *     do not say how many these are
+   * @param group elements that share a scale in Q4; 0 for Q8
+   */
+  public record Form(DType type, long rows, long width, int group) {}
+
+  /** The form of a tensor; null if it is not a matrix with scales beside it. */
+  public static @Nullable Form form(Checkpoint checkpoint, String name) {
+    DType stored = checkpoint.dtype(name);
+    long[] shape = checkpoint.shape(name);
+    if (!isQuantised(stored) || shape.length != 2 || !checkpoint.contains(name + SCALES)) {
+      return null;
+    }
+    if (stored == DType.I8) {
+      return new Form(DType.Q8, shape[0], shape[1], 0);
+    }
+    long[] scales = checkpoint.shape(name + SCALES);
+    long width = 2 * shape[1];
+    long group = scales.length == 2 && scales[1] > 0 ? width / scales[1] : 0;
+    return Quantised.isGroup(group) ? new Form(DType.Q4, shape[0], width, (int) group) : null;
+  }
+
+  /** Whether a tensor is the scales of a quantised matrix. */
+  public static boolean isScales(Checkpoint checkpoint, String name) {
+    String matrix = name.endsWith(SCALES) ? name.substring(0, name.length() - SCALES.length()) : "";
+    return checkpoint.contains(matrix) && form(checkpoint, matrix) != null;
   }
 
   /** The type that integers have in files. */

@@ -72,6 +72,9 @@ final class VectorQuantised implements QuantisedKernels {
    */
   private static final int[] WINDOWS = {4, 3, 2, 1, 0, 7, 6, 5};
 
+  /** Vectors that are summed in one go. */
+  private static final int SUMS = 16;
+
   /** Rows of weights that Q4 reads side by side. */
   private static final int NIBBLE_STREAMS = 4;
 
@@ -139,50 +142,69 @@ final class VectorQuantised implements QuantisedKernels {
       float[] scratch) {
     int streams = w.type() == DType.Q8 ? STREAMS : NIBBLE_STREAMS;
     int each = n / streams;
-    int rowOfX = arrangedRow(w);
-    for (int j = 0; j < each; j++) {
+    // Of one row of x, as many sums as VectorSums takes in one go; of several rows, weights that
+    // the first cache level holds until all have met them. The sums' bits are the same.
+    int atOnce = m == 1 ? SUMS / streams : 1;
+    for (int j = 0; j < each; j += atOnce) {
+      int count = Math.min(atOnce, each - j);
       for (int i = 0; i < m; i++) {
-        dotStreams(w, x, i * rowOfX, row + j, each, scratch);
-        long to = out + 4 * (i * outStride + j);
-        for (int r = 0; r < streams; r++) {
-          Memory.setFloat(to + 4L * r * each, scratch[r]);
-        }
+        dotStreams(w, x, i * arrangedRow(w), row + j, count, each, scratch);
+        write(w, scratch, row + j, count, streams, each, out + 4 * (i * outStride + j));
       }
     }
     for (int j = streams * each; j < n; j++) {
       for (int i = 0; i < m; i++) {
-        dotStreams(w, x, i * rowOfX, row + j, 0, scratch);
-        Memory.setFloat(out + 4 * (i * outStride + j), scratch[0]);
+        dotStreams(w, x, i * arrangedRow(w), row + j, 1, 0, scratch);
+        write(w, scratch, row + j, 1, 1, 0, out + 4 * (i * outStride + j));
       }
     }
   }
 
   /**
-   * The row of x at {@code at} by several rows of w, which are {@code apart} rows from each other.
+   * The row of x at {@code at} by {@code count} rows of w from {@code row} on, and by as many rows
+   * from each of the other streams' beginnings, which are {@code apart} rows from each other:
+   * results[count · stream + row].
    */
   private static void dotStreams(
-      QuantisedRows w, float[] x, int at, long row, int apart, float[] results) {
-    if (w.type() == DType.Q8) {
-      dotBytes(x, at, w.row(row), apart * w.rowBytes(), w.width(), results);
-      for (int r = 0; r < STREAMS; r++) {
-        results[r] *= Memory.getFloat(w.scales(row + (long) r * apart));
+      QuantisedRows w, float[] x, int at, long row, int count, int apart, float[] results) {
+    int streams = w.type() == DType.Q8 ? STREAMS : NIBBLE_STREAMS;
+    long rowBytes = apart * w.rowBytes();
+    for (int i = 0; i < count; i++) {
+      if (w.type() == DType.Q8) {
+        dotBytes(x, at, w.row(row + i), rowBytes, w.width(), results, i * N, count * N);
+      } else {
+        dotNibbles(
+            x,
+            at,
+            w.row(row + i),
+            rowBytes,
+            w.scales(row + i),
+            apart * w.scaleBytes(),
+            w.blocks(),
+            w.group(),
+            results,
+            i * N,
+            count * N);
       }
-    } else {
-      dotNibbles(
-          x,
-          at,
-          w.row(row),
-          apart * w.rowBytes(),
-          w.scales(row),
-          apart * w.scaleBytes(),
-          w.blocks(),
-          w.group(),
-          results);
+    }
+    VectorSums.sum(results, 0, count * streams);
+  }
+
+  /** Puts what {@link #dotStreams} found where it belongs. */
+  private static void write(
+      QuantisedRows w, float[] results, long row, int count, int streams, int apart, long out) {
+    for (int r = 0; r < streams; r++) {
+      for (int i = 0; i < count; i++) {
+        int j = r * apart + i;
+        float scale = w.type() == DType.Q8 ? Memory.getFloat(w.scales(row + j)) : 1;
+        Memory.setFloat(out + 4L * j, results[r * count + i] * scale);
+      }
     }
   }
 
+  /** Sums of eight streams, a vector each, {@code apart} floats from each other. */
   private static void dotBytes(
-      float[] x, int start, long w, long rowBytes, int k, float[] results) {
+      float[] x, int start, long w, long rowBytes, int k, float[] results, int to, int apart) {
     FloatVector a = FloatVector.zero(SPECIES);
     FloatVector b = FloatVector.zero(SPECIES);
     FloatVector c = FloatVector.zero(SPECIES);
@@ -204,20 +226,17 @@ final class VectorQuantised implements QuantisedKernels {
       g = load(w + 6 * rowBytes + i).fma(v, g);
       h = load(w + 7 * rowBytes + i).fma(v, h);
     }
-    a.intoArray(results, STREAMS);
-    b.intoArray(results, STREAMS + N);
-    c.intoArray(results, STREAMS + 2 * N);
-    d.intoArray(results, STREAMS + 3 * N);
-    e.intoArray(results, STREAMS + 4 * N);
-    f.intoArray(results, STREAMS + 5 * N);
-    g.intoArray(results, STREAMS + 6 * N);
-    h.intoArray(results, STREAMS + 7 * N);
-    for (int r = 0; r < STREAMS; r++) {
-      results[r] = VectorSums.sum(results, STREAMS + r * N);
-    }
+    a.intoArray(results, to);
+    b.intoArray(results, to + apart);
+    c.intoArray(results, to + 2 * apart);
+    d.intoArray(results, to + 3 * apart);
+    e.intoArray(results, to + 4 * apart);
+    f.intoArray(results, to + 5 * apart);
+    g.intoArray(results, to + 6 * apart);
+    h.intoArray(results, to + 7 * apart);
     for (int i = bound; i < k; i++) {
       for (int r = 0; r < STREAMS; r++) {
-        results[r] += x[start + i] * Memory.getByte(w + r * rowBytes + i);
+        results[to + r * apart] += x[start + i] * Memory.getByte(w + r * rowBytes + i);
       }
     }
   }
@@ -228,6 +247,7 @@ final class VectorQuantised implements QuantisedKernels {
             .convertShape(B2F, SPECIES, 0);
   }
 
+  /** Sums of four streams, a vector each, {@code apart} floats from each other. */
   private static void dotNibbles(
       float[] x,
       int start,
@@ -237,7 +257,9 @@ final class VectorQuantised implements QuantisedKernels {
       long scaleBytes,
       int blocks,
       int group,
-      float[] results) {
+      float[] results,
+      int to,
+      int apart) {
     FloatVector aSum = FloatVector.zero(SPECIES);
     FloatVector bSum = FloatVector.zero(SPECIES);
     FloatVector cSum = FloatVector.zero(SPECIES);
@@ -344,13 +366,10 @@ final class VectorQuantised implements QuantisedKernels {
               .reinterpretAsFloats();
       dSum = d.fma(scale, dSum);
     }
-    aSum.intoArray(results, NIBBLE_STREAMS);
-    bSum.intoArray(results, NIBBLE_STREAMS + N);
-    cSum.intoArray(results, NIBBLE_STREAMS + 2 * N);
-    dSum.intoArray(results, NIBBLE_STREAMS + 3 * N);
-    for (int r = 0; r < NIBBLE_STREAMS; r++) {
-      results[r] = VectorSums.sum(results, NIBBLE_STREAMS + r * N);
-    }
+    aSum.intoArray(results, to);
+    bSum.intoArray(results, to + apart);
+    cSum.intoArray(results, to + 2 * apart);
+    dSum.intoArray(results, to + 3 * apart);
   }
 
   @Override

@@ -3,6 +3,8 @@ package io.minigpt4.weights;
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.tensor.UserException;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -37,6 +39,11 @@ final class Delta implements AutoCloseable {
    * @throws UserException if they do not belong together
    */
   Delta(Path basePath, Path deltaPath, boolean anyway) {
+    if (same(basePath, deltaPath)) {
+      // Twice a float16 needs no rounding, so that the content would not give it away.
+      throw new UserException(
+          basePath + " is both the base and the delta: name the delta's folder with --delta");
+    }
     base = new LlamaFolder(basePath);
     try {
       delta = new LlamaFolder(deltaPath);
@@ -59,6 +66,14 @@ final class Delta implements AutoCloseable {
     } catch (RuntimeException e) {
       close();
       throw e;
+    }
+  }
+
+  private static boolean same(Path a, Path b) {
+    try {
+      return Files.isSameFile(a, b);
+    } catch (IOException e) {
+      return false; // one that is missing is told of by whoever opens it
     }
   }
 

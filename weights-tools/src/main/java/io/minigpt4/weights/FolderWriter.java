@@ -16,6 +16,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 
@@ -34,6 +35,9 @@ final class FolderWriter implements AutoCloseable {
   }
 
   private static final String LOCK = ".lock";
+  private static final Set<String> BEGINNINGS =
+      Set.of(LOCK, Journal.temporary(Checkpoints.UNFINISHED));
+
   private static final int STRETCH = 1 << 18;
 
   private final Path folder;
@@ -94,14 +98,21 @@ final class FolderWriter implements AutoCloseable {
     return lock;
   }
 
-  /** A folder that holds anything and was not begun by us is not ours to write into. */
+  /**
+   * A folder that holds anything and was not begun by us is not ours to write into. A run that was
+   * killed, or found the disk full, before it had begun may have left a lock and half a journal.
+   */
   private static void refuseForeign(Path folder) throws IOException {
     if (Files.exists(folder.resolve(Checkpoints.UNFINISHED))) {
       return;
     }
     try (Stream<Path> files = Files.list(folder)) {
       List<String> others =
-          files.map(f -> f.getFileName().toString()).filter(n -> !n.equals(LOCK)).sorted().toList();
+          files
+              .map(f -> f.getFileName().toString())
+              .filter(n -> !BEGINNINGS.contains(n))
+              .sorted()
+              .toList();
       if (!others.isEmpty()) {
         throw new UserException(
             folder

@@ -1,8 +1,10 @@
 package io.minigpt4.weights;
 
 import io.minigpt4.checkpoint.Checkpoint;
+import io.minigpt4.checkpoint.QuantisedTensors;
 import io.minigpt4.cli.Commands;
 import io.minigpt4.cli.Printable;
+import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.io.PrintWriter;
@@ -92,42 +94,52 @@ final class InspectCommand implements Callable<Integer> {
 
   private void asTree(Checkpoint checkpoint, PrintWriter out) {
     out.println(checkpoint.describe());
+    Forms forms = new Forms(checkpoint, path);
     TensorTree tree =
         TensorTree.of(
             checkpoint,
-            name ->
-                checkpoint.dtype(name)
-                    + Arrays.toString(checkpoint.shape(name))
-                    + (hash ? "  " + sha256(checkpoint.tensor(name)) : ""));
+            forms::parameters,
+            name -> forms.type(name) + (hash ? "  " + sha256(checkpoint.tensor(name)) : ""));
     tree.print(out, "  ");
     out.println(
         TensorTree.millions(tree.parameters())
             + " elements in "
             + Sizes.show(tree.bytes())
             + ": "
-            + types(checkpoint));
+            + types(checkpoint, forms));
     checkpoint.metadata().forEach((key, value) -> out.println(Printable.line(key + " = " + value)));
   }
 
-  private static String types(Checkpoint checkpoint) {
+  private static String types(Checkpoint checkpoint, Forms forms) {
     Map<String, Integer> counts = new TreeMap<>();
-    checkpoint.names().forEach(n -> counts.merge(checkpoint.dtype(n).name(), 1, Integer::sum));
+    for (String name : checkpoint.names()) {
+      QuantisedTensors.Form form = forms.of(name);
+      DType type = form == null ? checkpoint.dtype(name) : form.type();
+      counts.merge(type.name(), 1, Integer::sum);
+    }
     return counts.entrySet().stream()
         .map(e -> e.getValue() + " " + e.getKey())
         .collect(Collectors.joining(", "));
   }
 
   private Map<String, Object> asMap(Checkpoint checkpoint) {
+    Forms forms = new Forms(checkpoint, path);
     List<Object> tensors = new ArrayList<>();
     long elements = 0;
     long bytes = 0;
     for (String name : checkpoint.names()) {
       Map<String, Object> tensor = new LinkedHashMap<>();
-      long count = Tensor.elements(checkpoint.shape(name));
-      long size = count * checkpoint.dtype(name).bytes();
+      long size = Tensor.elements(checkpoint.shape(name)) * checkpoint.dtype(name).bytes();
+      long count = forms.parameters(name);
       tensor.put("name", name);
       tensor.put("dtype", checkpoint.dtype(name).name());
       tensor.put("shape", Arrays.stream(checkpoint.shape(name)).boxed().toList());
+      QuantisedTensors.Form form = forms.of(name);
+      if (form != null) {
+        tensor.put("bits", form.type() == DType.Q8 ? 8 : 4);
+        tensor.put("columns", form.width());
+        tensor.put("group", form.group());
+      }
       tensor.put("bytes", size);
       tensor.put("source", checkpoint.source(name));
       if (hash) {

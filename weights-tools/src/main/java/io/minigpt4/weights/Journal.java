@@ -76,11 +76,21 @@ final class Journal {
     write(folder.resolve(CHECKSUMS), text(false));
   }
 
+  /** Under what name a file is written before it is whole. */
+  static String temporary(String name) {
+    return "." + name + ".tmp";
+  }
+
   private static void write(Path file, String text) throws IOException {
-    Path temporary = file.resolveSibling("." + file.getFileName() + ".tmp");
-    Files.writeString(temporary, text);
-    Files.move(
-        temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    Path temporary = file.resolveSibling(temporary(file.getFileName().toString()));
+    try {
+      Files.writeString(temporary, text);
+      Files.move(
+          temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      Files.deleteIfExists(temporary);
+      throw e;
+    }
   }
 
   private static Map<String, Object> entry(Done file) {

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Tensors as a tree along the dots of their names; numbered branches that are alike are one. */
@@ -27,13 +28,15 @@ final class TensorTree {
   /**
    * The tree of a checkpoint.
    *
-   * @param describe what is told about a tensor
+   * @param parameters how many a tensor has
+   * @param describe what is told about it
    */
-  static TensorTree of(Checkpoint checkpoint, Function<String, String> describe) {
+  static TensorTree of(
+      Checkpoint checkpoint, ToLongFunction<String> parameters, Function<String, String> describe) {
     TensorTree root = new TensorTree();
     for (String name : checkpoint.names()) {
-      long count = Tensor.elements(checkpoint.shape(name));
-      long size = count * checkpoint.dtype(name).bytes();
+      long size = Tensor.elements(checkpoint.shape(name)) * checkpoint.dtype(name).bytes();
+      long count = parameters.applyAsLong(name);
       TensorTree at = root;
       at.count(count, size);
       for (String part : name.split("\\.", DEEPEST)) {

@@ -137,7 +137,7 @@ final class VerifyCommand implements Callable<Integer> {
         return "the model '" + model.name() + "' loads";
       }
     }
-    if (Files.isDirectory(path) && Files.exists(path.resolve("config.json"))) {
+    if (Weights.isLlamaFolder(path)) {
       for (ModelLayout.Entry entry : ModelLayout.llama(LlamaConfig.read(path))) {
         checkpoint.requireShape(entry.name(), entry.dims());
       }

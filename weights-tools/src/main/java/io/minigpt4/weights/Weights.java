@@ -43,6 +43,11 @@ final class Weights {
     return format != null && ModelConfig.FORMAT.equals(format.toPlain());
   }
 
+  /** Whether it is a folder with the config.json of a language model alone. */
+  static boolean isLlamaFolder(Path path) {
+    return Files.isDirectory(path) && Files.exists(path.resolve(CONFIG)) && !isModelFolder(path);
+  }
+
   /**
    * A small file of a folder for the folder that its tensors are written to. The same bytes; but
    * where weights were made at load, the config says no more that they are.

@@ -39,6 +39,12 @@ class DeltaTest {
     return Tool.run(all);
   }
 
+  @Test
+  void theBaseIsNotItsOwnDelta() {
+    Tiny.assertRefused(apply(base, base), "both the base and the delta");
+    assertThat(dir.resolve("out")).doesNotExist();
+  }
+
   private void assertSums(String version, int rows) {
     Tool.Result result = apply(base, FILES.resolve("delta_" + version), "--shard-size", "64k");
     assertThat(result.err()).isEmpty();

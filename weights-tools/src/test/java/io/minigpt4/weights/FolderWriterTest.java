@@ -142,6 +142,14 @@ class FolderWriterTest {
   }
 
   @Test
+  void aRunThatEndedBeforeItHadBegunIsNotInTheWay() throws IOException {
+    Files.writeString(dir.resolve(".lock"), "");
+    Files.writeString(dir.resolve(".unfinished.json.tmp"), "{");
+    write(dir, "a task", -1);
+    assertWhole(dir);
+  }
+
+  @Test
   void aFinishedFolderIsNotWrittenTwice() {
     write(dir, "a task", -1);
     assertThatThrownBy(() -> write(dir, "a task", -1)).hasMessageContaining("is not empty");

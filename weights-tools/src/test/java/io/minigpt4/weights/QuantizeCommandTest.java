@@ -50,6 +50,12 @@ class QuantizeCommandTest {
       assertThat(out.resolve("tokenizer.model"))
           .hasSameBinaryContentAs(model.resolve("tokenizer.model"));
       assertThat(Tool.run("verify", out).err()).isEmpty();
+      assertThat(Tool.run("inspect", out).out())
+          .contains(
+              "down_proj.weight  " + bits + " bits[",
+              bits == 8 ? ", a scale a row" : "groups of 32")
+          .contains(" Q" + bits)
+          .doesNotContain(" U8", " I8");
       try (Checkpoint folder = Checkpoints.open(out);
           Checkpoint original = Checkpoints.open(model)) {
         assertThat(folder.dtype(MATRIX)).isEqualTo(bits == 8 ? DType.I8 : DType.U8);
