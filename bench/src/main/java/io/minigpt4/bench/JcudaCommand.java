@@ -11,7 +11,9 @@ import io.minigpt4.tensor.Tensor;
 import java.io.PrintWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.util.SplittableRandom;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -115,10 +117,14 @@ final class JcudaCommand implements Callable<Integer> {
     Tensor out = ops.allocate(DType.F16, side, side);
     Tensor flag = ops.allocate(DType.F32, 1);
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment zeros = arena.allocate(4 * x.elements(), 64);
-      ops.write(zeros, x);
-      ops.write(zeros, w);
-      ops.write(zeros, flag);
+      MemorySegment values = arena.allocate(4 * x.elements(), 64);
+      SplittableRandom random = new SplittableRandom(1);
+      for (long i = 0; i < x.elements(); i++) {
+        values.setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) random.nextDouble(-1, 1));
+      }
+      ops.write(values, x);
+      ops.write(values, w);
+      ops.write(values, flag);
       MemorySegment value = arena.allocate(4, 64);
       int times = Math.max(4, (int) (2e12 / (2.0 * side * side * side)));
       Runnable ours = () -> ops.linear(x, w, null, out);

@@ -4,10 +4,15 @@ import io.minigpt4.nativelib.CudaDriver;
 import io.minigpt4.nativelib.CudaStreams;
 import io.minigpt4.tensor.DType;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.SplittableRandom;
 
 /** What a GPU does at best: copies and a large matrix product, timed by its own clock. */
 public final class CudaProbe {
   private static final int ROUNDS = 5;
+
+  /** Random numbers, over and over in the matrices. */
+  private static final long RANDOM_BYTES = 1 << 20;
 
   private CudaProbe() {}
 
@@ -50,9 +55,7 @@ public final class CudaProbe {
     MemorySegment x = device.allocate(bytes);
     MemorySegment weight = device.allocate(bytes);
     MemorySegment out = device.allocate(bytes);
-    for (MemorySegment m : new MemorySegment[] {x, weight}) {
-      device.libraries().driver().fill(m.address(), (byte) 0x11, bytes, device.stream());
-    }
+    fillRandomly(device, x, weight);
     Products products = new Products(device);
     double seconds =
         best(
@@ -71,6 +74,25 @@ public final class CudaProbe {
                     side));
     products.close();
     return 2.0 * side * side * side / seconds;
+  }
+
+  /**
+   * Fills matrices with float16 between −1 and 1: operands that are all alike draw less power, so
+   * that clocks and rates go higher than with a model's.
+   */
+  private static void fillRandomly(CudaDevice device, MemorySegment... matrices) {
+    SplittableRandom random = new SplittableRandom(1);
+    MemorySegment host = device.allocatePinned(RANDOM_BYTES);
+    for (long i = 0; i < RANDOM_BYTES / Short.BYTES; i++) {
+      short value = Float.floatToFloat16((float) random.nextDouble(-1, 1));
+      host.setAtIndex(ValueLayout.JAVA_SHORT, i, value);
+    }
+    for (MemorySegment matrix : matrices) {
+      for (long at = 0; at < matrix.byteSize(); at += RANDOM_BYTES) {
+        MemorySegment part = host.asSlice(0, Math.min(RANDOM_BYTES, matrix.byteSize() - at));
+        device.libraries().driver().copyToDevice(matrix.address() + at, part, device.stream());
+      }
+    }
   }
 
   /** Seconds of the fastest round, after one that does not count. */
