@@ -6,7 +6,11 @@ import com.fasterxml.jackson.core.JsonToken;
 import io.minigpt4.chat.ChatRequest;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.serve.ChatBody.Message;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
@@ -51,7 +55,7 @@ final class ChatBodyReader {
    *     range
    */
   static ChatBody read(byte[] body, double temperature) {
-    try (JsonParser in = Json.READER.createParser(body)) {
+    try (JsonParser in = Json.READER.createParser(utf8(body))) {
       ChatBodyReader reader = new ChatBodyReader(in);
       reader.config.temperature(temperature);
       return reader.read();
@@ -66,6 +70,22 @@ final class ChatBodyReader {
     } catch (IOException e) {
       throw ApiException.badRequest(null, "the body is not JSON in UTF-8");
     }
+  }
+
+  /**
+   * The body's characters, behind a byte order mark if there is one; reading throws where bytes are
+   * not UTF-8. Left to itself, the parser would put replacement characters there.
+   */
+  private static Reader utf8(byte[] body) {
+    boolean marked =
+        body.length >= 3
+            && body[0] == (byte) 0xef
+            && body[1] == (byte) 0xbb
+            && body[2] == (byte) 0xbf;
+    int from = marked ? 3 : 0;
+    return new InputStreamReader(
+        new ByteArrayInputStream(body, from, body.length - from),
+        StandardCharsets.UTF_8.newDecoder());
   }
 
   private ChatBody read() throws IOException {
@@ -145,8 +165,13 @@ final class ChatBodyReader {
         .maxNewTokens(most)
         .minNewTokens(minTokens)
         .seed(seed == null ? ThreadLocalRandom.current().nextLong(SEEDS) : seed);
+    GenerationConfig sampling = config.build();
+    if (logprobs && sampling.numBeams() > 1) {
+      throw ApiException.badRequest(
+          "logprobs", "'logprobs' needs 'num_beams' to be 1: beam search chooses whole answers");
+    }
     return new ChatBody(
-        model, messages, stream, includeUsage, choices, logprobs, topLogprobs, config.build());
+        model, messages, stream, includeUsage, choices, logprobs, topLogprobs, sampling);
   }
 
   private void streamOptions() throws IOException {

@@ -138,14 +138,33 @@ class RefusalTest {
     error(server.complete("{\"a\":" + "{\"a\":".repeat(40) + "1" + "}".repeat(41)), 400);
     error(server.complete("{\"a\":" + "9".repeat(100_000) + "}"), 400);
     error(server.complete("{\"" + "k".repeat(100_000) + "\":1}"), 400);
-    byte[] noUtf8 = "{\"messages\": \"\u00e9\u00ff\"}".getBytes(StandardCharsets.ISO_8859_1);
-    HttpRequest request =
+  }
+
+  @Test
+  void takesUtf8Only() {
+    String body = TestServer.body("caf\u00e9", "", ",\"max_tokens\":1");
+    assertThat(send(body.getBytes(StandardCharsets.UTF_8)).statusCode()).isEqualTo(200);
+    String marked = "\ufeff" + body;
+    assertThat(send(marked.getBytes(StandardCharsets.UTF_8)).statusCode()).isEqualTo(200);
+    ConfigNode latin = error(send(body.getBytes(StandardCharsets.ISO_8859_1)), 400);
+    assertThat(latin.get("message").asText()).contains("UTF-8");
+    error(send(marked.getBytes(StandardCharsets.UTF_16LE)), 400);
+  }
+
+  private static HttpResponse<String> send(byte[] body) {
+    return server.send(
         server
             .request("/v1/chat/completions")
             .header("Content-Type", "application/json")
-            .POST(HttpRequest.BodyPublishers.ofByteArray(noUtf8))
-            .build();
-    error(server.send(request), 400);
+            .POST(HttpRequest.BodyPublishers.ofByteArray(body))
+            .build());
+  }
+
+  @Test
+  void refusesProbabilitiesOfBeams() {
+    String fields = ",\"num_beams\":2,\"logprobs\":true";
+    HttpResponse<String> response = server.complete(TestServer.body("Hello", "", fields));
+    assertThat(error(response, 400).get("param").asText()).isEqualTo("logprobs");
   }
 
   @ParameterizedTest
