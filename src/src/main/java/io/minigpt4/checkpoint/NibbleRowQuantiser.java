@@ -33,6 +33,7 @@ final class NibbleRowQuantiser extends RowQuantiser {
   private final int group;
   private final int blocks;
   private final float[] scales;
+  private final short[] rounded;
   private final int[] words;
 
   /** A block in units in which each group's largest element is −8. */
@@ -57,6 +58,7 @@ final class NibbleRowQuantiser extends RowQuantiser {
     this.group = group;
     this.blocks = (int) Quantised.blocks(width, group);
     this.scales = new float[blocks * LANES];
+    this.rounded = new short[scales.length];
     this.words = new int[values.length / 8];
     this.units = new float[LANES * group];
   }
@@ -180,8 +182,9 @@ final class NibbleRowQuantiser extends RowQuantiser {
   void write(MemorySegment elements, MemorySegment factors) {
     MemorySegment.copy(words, 0, elements, INT, 0, words.length);
     for (int i = 0; i < scales.length; i++) {
-      factors.set(SHORT, 2L * i, brain(scales[i]));
+      rounded[i] = brain(scales[i]);
     }
+    MemorySegment.copy(rounded, 0, factors, SHORT, 0, rounded.length);
   }
 
   /** The nearest bfloat16, ties to even. */

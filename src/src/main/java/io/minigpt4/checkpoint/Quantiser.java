@@ -26,7 +26,7 @@ public final class Quantiser {
   public static final int DEFAULT_GROUP = 32;
 
   /** Rows that a thread takes at a time. */
-  private static final int ROWS = 16;
+  private static final int ROWS = 64;
 
   private final DType type;
   private final int group;
