@@ -158,8 +158,10 @@ final class PeerParity implements AutoCloseable {
     Tensor images = tape.workspace().take(ops.activation(), queries.rows(), config.hiddenSize());
     tape.record();
     Projection.of(weight, bias, tape).forward(queries, images);
-    Tensor states = llama.hidden(batch, numbers("training_ids"), images);
-    tape.backward(states, llama.head(), numbers("training_targets"), scale, loss);
+    int[] targets = numbers("training_targets");
+    Tensor states = llama.hidden(batch, numbers("training_ids"), images, targets);
+    int[] wanted = Arrays.stream(targets).filter(t -> t >= 0).toArray();
+    tape.backward(states, llama.head(), wanted, scale, loss);
     tape.workspace().release(mark);
     caches.forEach(KvCache::close);
     tape.gradients().unscale(dWeight, 1 / scale);

@@ -102,7 +102,7 @@ final class TrainBench implements Callable<Integer> {
           vocabulary, width, inner, layers, heads, heads, 2048, 1e-6f, 10000, 1, false, 1, 2);
     }
 
-    /** Floating-point operations of a sample: forwards, and backwards to the inputs. */
+    /** Floating-point operations of a sample: all rows forwards, and backwards to the inputs. */
     double perSample() {
       double rows = vision().numTokens();
       double eyes = eyeLayers * ((4.0 * eyeWidth + 2.0 * eyeInner) * eyeWidth);
@@ -258,8 +258,9 @@ final class TrainBench implements Callable<Integer> {
       float scale = tape.activation() == DType.F16 ? LOSS_SCALE : 1;
       tape.record();
       projection.forward(queries, images);
-      Tensor states = llama.hidden(batch, ids, images);
-      tape.backward(states, llama.head(), targets, scale, loss);
+      Tensor states = llama.hidden(batch, ids, images, targets);
+      int[] wanted = Arrays.stream(targets).filter(t -> t >= 0).toArray();
+      tape.backward(states, llama.head(), wanted, scale, loss);
       tape.workspace().release(mark);
       caches.forEach(KvCache::close);
       steps++;

@@ -407,17 +407,49 @@ public final class Tape implements Ops {
           void backward() {
             Tensor dOut = gradients.take(out);
             if (dOut != null) {
-              boolean fresh = !gradients.has(imageRows);
-              Tensor dRows = gradients.of(imageRows);
-              if (fresh) {
-                zero(dRows);
-              }
-              gradOps.embedBackward(places, count, dOut, dRows);
-              gradients.recycle(dOut);
+              addRows(dOut, places, imageRows);
             }
           }
         },
         out);
+  }
+
+  /** Rows that were not gathered have the gradient zero, unless something else has used them. */
+  @Override
+  public void gather(Tensor x, int[] indices, int count, Tensor out) {
+    if (!isTracked(x)) {
+      ops.gather(x, indices, count, out);
+      forget(out);
+      return;
+    }
+    int[] places = Arrays.copyOf(indices, count);
+    note(
+        new Entry() {
+          @Override
+          void forward(boolean keep) {
+            ops.gather(x, places, count, out);
+          }
+
+          @Override
+          void backward() {
+            Tensor dOut = gradients.take(out);
+            if (dOut != null) {
+              addRows(dOut, Arrays.stream(places).map(i -> ~i).toArray(), x);
+            }
+          }
+        },
+        out);
+  }
+
+  /** To the gradient of {@code to}, row ~places[i], adds row i of dOut where places[i] &lt; 0. */
+  private void addRows(Tensor dOut, int[] places, Tensor to) {
+    boolean fresh = !gradients.has(to);
+    Tensor gradient = gradients.of(to);
+    if (fresh) {
+      zero(gradient);
+    }
+    gradOps.embedBackward(places, places.length, dOut, gradient);
+    gradients.recycle(dOut);
   }
 
   private void zero(Tensor tensor) {
@@ -494,13 +526,6 @@ public final class Tape implements Ops {
   public void repeat(Tensor rows, int times, Tensor out) {
     refuse("repeat", rows);
     ops.repeat(rows, times, out);
-    forget(out);
-  }
-
-  @Override
-  public void gather(Tensor x, int[] indices, int count, Tensor out) {
-    refuse("gather", x);
-    ops.gather(x, indices, count, out);
     forget(out);
   }
 

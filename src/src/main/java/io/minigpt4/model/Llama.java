@@ -14,6 +14,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -329,30 +330,38 @@ public final class Llama {
   }
 
   /**
-   * Runs whole sequences through the layers and the final norm, for training: all rows, without the
-   * head, without cutting them into chunks. The batch is not committed, as backward passes look at
-   * what it stored.
+   * Runs whole sequences through the layers and the final norm, for training: without the head, and
+   * without cutting them into chunks. The batch is not committed, as backward passes look at what
+   * it stored.
    *
    * @param batch sequences, each from its start
    * @param ids as for {@link #forward}
    * @param imageRows as for {@link #forward}
-   * @return [batch.totalRows(), hiddenSize] in the workspace, as is all that this pass leaves
+   * @param targets [batch.totalRows()] what each row should predict; the last layer leaves out the
+   *     rows where it is negative, which nothing depends on
+   * @return [rows with a target, hiddenSize] in the workspace, as is all that this pass leaves
    *     behind: the caller releases it when nobody needs it any more
    */
-  public Tensor hidden(Batch batch, int[] ids, @Nullable Tensor imageRows) {
+  public Tensor hidden(Batch batch, int[] ids, @Nullable Tensor imageRows, int[] targets) {
     if (stages.size() > 1) {
       throw new UserException("training needs the language model on one device");
     }
     LlamaStage stage = stages.getFirst();
     Ops ops = stage.ops();
-    LlamaBuffers b =
-        LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, batch.totalRows());
-    ops.embed(embedding, ids, batch.totalRows(), imageRows, b.hidden());
-    for (int i = 0; i < stage.layers(); i++) {
+    int rows = batch.totalRows();
+    int[] wanted = IntStream.range(0, rows).filter(i -> targets[i] >= 0).toArray();
+    LlamaBuffers b = LlamaBuffers.take(ops.workspace()::take, ops.activation(), config, rows);
+    ops.embed(embedding, ids, rows, imageRows, b.hidden());
+    int last = stage.layers() - 1;
+    for (int i = 0; i < last; i++) {
       stage.layer(i, batch, b);
     }
-    ops.addRmsNorm(b.hidden(), b.delta(), norm, config.rmsNormEps(), b.normed());
-    return b.normed();
+    stage.project(last, batch, b);
+    stage.attend(last, batch, b);
+    LlamaBuffers end = wanted.length == rows ? b : stage.only(b, wanted, wanted.length);
+    stage.feedForward(last, end, false);
+    ops.addRmsNorm(end.hidden(), end.delta(), norm, config.rmsNormEps(), end.normed());
+    return end.normed();
   }
 
   /** The head's weight [vocabSize, hiddenSize], which turns {@link #hidden} into scores. */

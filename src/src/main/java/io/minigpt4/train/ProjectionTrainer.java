@@ -177,8 +177,9 @@ public final class ProjectionTrainer {
       }
       tape.record();
       model.projection().forward(queries, imageRows);
-      Tensor states = model.llama().hidden(batch, ids, imageRows);
-      tape.backward(states, model.llama().head(), targets, (float) lossScale.scale(), loss);
+      Tensor states = model.llama().hidden(batch, ids, imageRows, targets);
+      int[] wanted = Arrays.stream(targets).filter(t -> t >= 0).toArray();
+      tape.backward(states, model.llama().head(), wanted, (float) lossScale.scale(), loss);
       return read(loss);
     } finally {
       workspace.release(mark);

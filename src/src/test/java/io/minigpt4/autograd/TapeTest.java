@@ -94,8 +94,9 @@ class TapeTest {
       batch.add(caches[1], ROWS[1]);
       tape.record();
       tape.linear(features, weight, bias, rows);
-      Tensor hidden = llama.hidden(batch, IDS, rows);
-      tape.backward(hidden, llama.head(), TARGETS, scale, loss);
+      Tensor hidden = llama.hidden(batch, IDS, rows, TARGETS);
+      int[] wanted = Arrays.stream(TARGETS).filter(t -> t >= 0).toArray();
+      tape.backward(hidden, llama.head(), wanted, scale, loss);
       tape.workspace().release(mark);
       caches[0].close();
       caches[1].close();
