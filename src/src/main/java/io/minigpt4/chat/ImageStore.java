@@ -6,7 +6,6 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.Workspace;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -102,9 +101,13 @@ final class ImageStore {
     return new Prepared(digest, picture, isKnown ? null : pixels(picture));
   }
 
+  /**
+   * On the heap, where the collector counts what they take: memory outside of it that waits for a
+   * collection grows without anything that brings one about.
+   */
   private MemorySegment pixels(Picture picture) {
     int size = model.imageProcessor().size();
-    MemorySegment host = Arena.ofAuto().allocate(3L * size * size * Float.BYTES, 64);
+    MemorySegment host = MemorySegment.ofArray(new float[3 * size * size]);
     model.imageProcessor().evaluation(picture, Tensor.of(DType.F32, host, 3, size, size));
     return host;
   }
