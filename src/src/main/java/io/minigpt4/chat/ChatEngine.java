@@ -53,6 +53,7 @@ public final class ChatEngine implements AutoCloseable {
    * Hands in a request.
    *
    * @throws QueueFullException if too many requests wait already
+   * @throws ContextLengthException if the conversation or the answer may be too long
    * @throws UserException if the request can never be answered
    * @throws DeviceFailedException if the engine cannot compute any more
    * @throws IllegalStateException if the engine is closed
@@ -95,7 +96,7 @@ public final class ChatEngine implements AutoCloseable {
     GenerationConfig config = request.config();
     int room = limits.context() - config.maxNewTokens();
     if (prompt.length() > room) {
-      throw new UserException(
+      throw new ContextLengthException(
           String.format(
               "the conversation has %d tokens, but beside %d new ones the context of %d has room"
                   + " for %d; shorten it or lower max_tokens",

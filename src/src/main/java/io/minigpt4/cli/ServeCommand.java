@@ -122,6 +122,7 @@ final class ServeCommand implements Callable<Integer> {
   @Override
   public Integer call() throws InterruptedException {
     ServerSettings settings = settings(System.getenv());
+    Server.checkAddress(settings);
     ModelSource source = modelOptions.source();
     Devices devices = modelOptions.openToServe();
     try (devices;

@@ -5,6 +5,7 @@ import io.minigpt4.chat.ChatHandle;
 import io.minigpt4.chat.ChatListener;
 import io.minigpt4.chat.ChatRequest;
 import io.minigpt4.chat.ChatRequest.Turn;
+import io.minigpt4.chat.ContextLengthException;
 import io.minigpt4.image.Picture;
 import io.minigpt4.serve.ChatBody.Message;
 import io.minigpt4.serve.ChatBody.Role;
@@ -74,6 +75,14 @@ final class ChatCompletions {
       throw ApiException.refused(
           415, null, "unsupported_media_type", "send the header 'Content-Type: application/json'");
     }
+    String coding = call.header("Content-Encoding");
+    if (coding != null && !coding.equalsIgnoreCase("identity")) {
+      throw ApiException.refused(
+          415,
+          null,
+          "unsupported_content_encoding",
+          "send the body as it is, without 'Content-Encoding'");
+    }
     AnswerEvents events = new AnswerEvents(call.arrival(), metrics);
     ChatBody body;
     ChatHandle handle;
@@ -115,6 +124,9 @@ final class ChatCompletions {
       List<ChatListener> listeners =
           IntStream.range(0, body.choices()).mapToObj(events::listener).toList();
       return engine.submit(request(body, files), listeners);
+    } catch (ContextLengthException e) {
+      throw ApiException.refused(
+          400, "messages", "context_length_exceeded", String.valueOf(e.getMessage()));
     } catch (UserException e) {
       throw ApiException.badRequest("messages", String.valueOf(e.getMessage()));
     } finally {

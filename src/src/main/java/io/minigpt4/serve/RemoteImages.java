@@ -11,7 +11,6 @@ import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Semaphore;
@@ -38,9 +37,22 @@ final class RemoteImages {
   private static final Pattern STATUS = Pattern.compile("HTTP/1\\.[01] (\\d{3})(?: .*)?");
 
   /** A listed host; port −1 stands for the schemes' own ports. */
-  private record Listed(String host, int port) {}
+  record Listed(String host, int port) {
+    /**
+     * @param entry {@code HOST} or {@code HOST:PORT}
+     * @throws UserException if it is neither
+     */
+    static Listed of(String entry) {
+      Matcher parts = ENTRY.matcher(entry);
+      int port = parts.matches() && parts.group(2) != null ? Integer.parseInt(parts.group(2)) : -1;
+      if (!parts.matches() || port == 0 || port > 65_535) {
+        throw new UserException("'" + entry + "' is not a host; give HOST or HOST:PORT");
+      }
+      return new Listed(parts.group(1).toLowerCase(Locale.ROOT), port);
+    }
+  }
 
-  private final List<Listed> listed = new ArrayList<>();
+  private final List<Listed> listed;
   private final Semaphore places = new Semaphore(AT_A_TIME);
 
   /**
@@ -48,14 +60,7 @@ final class RemoteImages {
    * @throws UserException if one of them is neither
    */
   RemoteImages(List<String> hosts) {
-    for (String host : hosts) {
-      Matcher entry = ENTRY.matcher(host);
-      if (!entry.matches()) {
-        throw new UserException("'" + host + "' is not a host; give HOST or HOST:PORT");
-      }
-      int port = entry.group(2) == null ? -1 : Integer.parseInt(entry.group(2));
-      listed.add(new Listed(entry.group(1).toLowerCase(Locale.ROOT), port));
-    }
+    listed = hosts.stream().map(Listed::of).toList();
   }
 
   /**

@@ -10,8 +10,8 @@ import io.minigpt4.chat.QueueFullException;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.text.Tokenizer;
 import java.io.IOException;
-import java.net.BindException;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Map;
@@ -77,24 +77,39 @@ public final class Server implements AutoCloseable {
       ServerSettings settings, ChatEngine engine, String model, Tokenizer tokenizer) {
     LIMITS.forEach(Server::setLimit);
     setLimit("jdk.httpserver.maxConnections", Integer.toString(settings.maxConnections()));
-    InetSocketAddress address = new InetSocketAddress(settings.address(), settings.port());
     HttpServer http;
     try {
-      http = HttpServer.create(address, 0);
-    } catch (BindException e) {
-      throw new UserException(
-          String.format(
-              "cannot listen at %s, port %d (%s); give another --port, or 0 for a free one",
-              settings.host(), settings.port(), UserException.reason(e)),
-          e);
+      http = HttpServer.create(new InetSocketAddress(settings.address(), settings.port()), 0);
     } catch (IOException e) {
-      throw new UserException("cannot listen: " + UserException.reason(e), e);
+      throw cannotListen(settings, e);
     }
     Server server = new Server(http, settings, engine, model, tokenizer);
     http.setExecutor(server.threads);
     http.createContext("/", server::handle);
     http.start();
     return server;
+  }
+
+  /**
+   * Whether a server could listen at an address, asked before a model is loaded for it.
+   *
+   * @throws UserException if not
+   */
+  public static void checkAddress(ServerSettings settings) {
+    try (ServerSocket socket = new ServerSocket()) {
+      socket.bind(new InetSocketAddress(settings.address(), settings.port()));
+    } catch (IOException e) {
+      throw cannotListen(settings, e);
+    }
+  }
+
+  private static UserException cannotListen(ServerSettings settings, IOException e) {
+    return new UserException(
+        String.format(
+            "cannot listen at %s, port %d (%s); give another --port (0 takes a free one), or a"
+                + " --host of this machine's",
+            settings.host(), settings.port(), UserException.reason(e)),
+        e);
   }
 
   private static void setLimit(String property, String value) {
@@ -207,16 +222,18 @@ public final class Server implements AutoCloseable {
       completions.answer(call);
       return;
     }
+    boolean isModel = path.equals(MODELS) || path.startsWith(MODELS + "/");
+    if (!isModel && !path.equals("/metrics")) {
+      throw ApiException.refused(404, null, "not_found", "there is nothing at this path");
+    }
     allow(call, "GET", "HEAD");
     if (path.equals("/metrics")) {
       byte[] text = metrics.text(engine.status()).getBytes(StandardCharsets.UTF_8);
       call.send(200, "text/plain; version=0.0.4; charset=utf-8", text);
     } else if (path.equals(MODELS)) {
       models(call);
-    } else if (path.startsWith(MODELS + "/")) {
-      model(call, path.substring(MODELS.length() + 1));
     } else {
-      throw ApiException.refused(404, null, "not_found", "there is nothing at this path");
+      model(call, path.substring(MODELS.length() + 1));
     }
   }
 

@@ -43,6 +43,9 @@ public record ServerSettings(
   public ServerSettings {
     imageHosts = List.copyOf(imageHosts);
     origins = List.copyOf(origins);
+    if (host.isBlank()) {
+      throw new UserException("the host to listen at is empty; give a name or an address");
+    }
     if (port < 0 || port > 65_535) {
       throw new UserException("the port must be between 0 and 65535, not " + port);
     }
@@ -66,6 +69,7 @@ public record ServerSettings(
             "'" + origin + "' is not an origin; give it like https://example.org");
       }
     }
+    imageHosts.forEach(RemoteImages.Listed::of);
     if (apiKey == null && !resolve(host).isLoopbackAddress()) {
       throw new UserException(
           "at "

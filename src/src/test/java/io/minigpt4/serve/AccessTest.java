@@ -9,11 +9,13 @@ import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -81,6 +83,34 @@ class AccessTest {
         .hasMessageContaining("--api-key");
     assertThat(new ServerSettings("0.0.0.0", 0, "k", List.of(), List.of(), 0, local.timeLimit(), 1))
         .isNotNull();
+  }
+
+  @Test
+  void saysWhyItCannotListen() throws IOException {
+    try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      assertThatThrownBy(() -> Server.checkAddress(ServerSettings.local(taken.getLocalPort(), 0)))
+          .isInstanceOf(UserException.class)
+          .hasMessageContainingAll("--port", Integer.toString(taken.getLocalPort()));
+    }
+    Server.checkAddress(ServerSettings.local(0, 0));
+    // TEST-NET-1 (RFC 5737) is nobody's address.
+    assertThatThrownBy(() -> Server.checkAddress(settings("192.0.2.7", "k", List.of())))
+        .isInstanceOf(UserException.class)
+        .hasMessageContainingAll("192.0.2.7", "--host");
+    assertThatThrownBy(() -> settings(" ", null, List.of()))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("empty");
+    for (String host : List.of("http://x", "x:0", "x:65536", "x:y", "")) {
+      assertThatThrownBy(() -> settings("127.0.0.1", null, List.of(host)))
+          .as(host)
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("HOST:PORT");
+    }
+  }
+
+  private static ServerSettings settings(
+      String host, @Nullable String key, List<String> imageHosts) {
+    return new ServerSettings(host, 0, key, imageHosts, List.of(), 0, MINUTE, 1);
   }
 
   @Test

@@ -9,7 +9,8 @@ import org.junit.jupiter.api.Test;
 
 /**
  * OpenAI's own client, the {@code openai} package of npm, against the finished jar's server. What
- * is tested stands in {@code src/test/node/openai}; without Node.js it is skipped.
+ * is tested stands in {@code src/test/node/openai}; without Node.js it is skipped, or fails if
+ * {@code MINIGPT4_REQUIRE_NODE=1}.
  */
 class OpenAiIT {
   @Test

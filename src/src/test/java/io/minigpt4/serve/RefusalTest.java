@@ -202,7 +202,11 @@ class RefusalTest {
   void refusesTooLongConversations() {
     HttpResponse<String> response =
         server.complete(TestServer.body("word ".repeat(20_000), "", ""));
-    assertThat(error(response, 400).get("message").asText()).contains("tokens", "context");
+    ConfigNode error = error(response, 400);
+    assertThat(error.get("message").asText()).contains("tokens", "context");
+    assertThat(error.get("code").asText()).isEqualTo("context_length_exceeded");
+    error = error(server.complete(TestServer.body("Hello", "", ",\"max_tokens\":1000000")), 400);
+    assertThat(error.get("code").asText()).isEqualTo("context_length_exceeded");
   }
 
   @Test
@@ -230,7 +234,12 @@ class RefusalTest {
 
   @Test
   void refusesOtherMethodsTypesAndPaths() {
-    assertThat(error(server.get("/v1/embeddings"), 404)).isNotNull();
+    for (String path : new String[] {"/v1/embeddings", "/v1/completions", "/v1/modelsx", "/v1/"}) {
+      error(server.get(path), 404);
+      error(
+          server.send(server.request(path).POST(HttpRequest.BodyPublishers.noBody()).build()), 404);
+    }
+    error(server.send(server.request("/v1/models").DELETE().build()), 405);
     HttpResponse<String> get = server.get("/v1/chat/completions");
     error(get, 405);
     assertThat(get.headers().firstValue("Allow")).hasValue("POST");
@@ -241,6 +250,10 @@ class RefusalTest {
     error(server.send(text.build()), 415);
     error(server.send(text.header("Content-Type", "text/plain").build()), 415);
     error(server.send(server.request("/").DELETE().build()), 405);
+    HttpRequest.Builder packed =
+        server.completion(TestServer.body("Hello", "", "")).header("Content-Encoding", "gzip");
+    assertThat(error(server.send(packed.build()), 415).get("code").asText())
+        .isEqualTo("unsupported_content_encoding");
   }
 
   @Test
