@@ -1,15 +1,15 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ASHR;
-import static jdk.incubator.vector.VectorOperators.EQ;
+import static jdk.incubator.vector.VectorOperators.FMA;
 import static jdk.incubator.vector.VectorOperators.LSHL;
+import static jdk.incubator.vector.VectorOperators.LSHR;
+import static jdk.incubator.vector.VectorOperators.LT;
 
 import io.minigpt4.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -24,18 +24,15 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorDots {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
-  private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_PREFERRED;
   private static final int N = SPECIES.length();
   private static final ByteOrder ORDER = ByteOrder.LITTLE_ENDIAN;
 
   /**
-   * What x is multiplied by beside float16 weights, whose bits are taken for those of a float: that
-   * is 2<sup>-112</sup> times their value. Half of the exponent here and half at the end, so that
-   * elements of x below 2<sup>64</sup> and sums above 2<sup>-78</sup> are as exact as without.
+   * What x is multiplied by beside float16 weights, which {@link VectorHalf#scaled} leaves
+   * 2<sup>112</sup> times too large: enough for sums up to 2<sup>63</sup>, little enough for
+   * elements of x above 2<sup>-78</sup>.
    */
-  private static final float HALF_SCALE = 0x1p64f;
-
-  private static final float HALF_BITS = 0x1p-112f;
+  private static final float HALF_SCALE = 0x1p-48f;
 
   private VectorDots() {}
 
@@ -163,76 +160,68 @@ final class VectorDots {
   }
 
   /**
-   * Float16, as {@link #dotBrain}: sign, exponent and fraction are moved to where a float has them,
-   * which makes a float of {@link #HALF_BITS} times the value. That holds neither for infinities
-   * and NaNs nor, on processors that take a hundred cycles for a subnormal float, for subnormal
-   * halves. A line that has such a half, or a zero, is converted the long way; of the weights of
-   * language models about one line in fourteen is.
-   *
-   * <p>No methods but those of the Vector API take or give a vector here: there are so many that C2
-   * would not inline another.
+   * Float16, as {@link #dotBrain}, by {@link VectorHalf#scaled}'s steps. They are written out, as
+   * C2 does not inline a method of our own among so many of the Vector API's; and there is no
+   * branch, as one line of weights in fourteen has a half that is subnormal.
    */
   private static void dotHalf(float[] x, long w, long rowBytes, int k, float[] results) {
     long w1 = w + rowBytes;
     long w2 = w1 + rowBytes;
     long w3 = w2 + rowBytes;
     int half = k / 2;
-    int at = 4 + 4 * N;
     FloatVector a = FloatVector.zero(SPECIES);
     FloatVector b = FloatVector.zero(SPECIES);
     FloatVector c = FloatVector.zero(SPECIES);
     FloatVector d = FloatVector.zero(SPECIES);
-    IntVector bits = IntVector.broadcast(INTS, 0x8fffe000);
-    // An exponent of 0 or 31, and no other, has none of its upper four bits left when one is added.
-    ShortVector one = ShortVector.broadcast(SHORTS, 0x0400);
-    ShortVector high = ShortVector.broadcast(SHORTS, 0x7800);
+    IntVector magnitude = IntVector.broadcast(INTS, 0x0fffe000);
+    IntVector exponent = IntVector.broadcast(INTS, 0x70000000);
+    IntVector sign = IntVector.broadcast(INTS, 0x80000000);
+    FloatVector normal = FloatVector.broadcast(SPECIES, VectorHalf.SMALLEST_NORMAL);
+    FloatVector hidden = FloatVector.broadcast(SPECIES, -VectorHalf.SMALLEST_NORMAL);
+    FloatVector two = FloatVector.broadcast(SPECIES, 2f);
     int bound = SPECIES.loopBound(half);
     for (int i = 0; i < bound; i += N) {
       FloatVector even = FloatVector.fromArray(SPECIES, x, i);
       FloatVector odd = FloatVector.fromArray(SPECIES, x, half + i);
       IntVector p = IntVector.fromMemorySegment(INTS, Memory.ALL, w + 4L * i, ORDER);
-      if (p.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
-        halfToPairs(w + 4L * i, results, at);
-        a = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), a);
-        a = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), a);
-      } else {
-        a = p.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, a);
-        a = p.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, a);
-      }
+      FloatVector p0 = p.lanewise(LSHL, 13).and(magnitude).or(exponent).reinterpretAsFloats();
+      p0 = p0.lanewise(FMA, two, hidden, p0.compare(LT, normal));
+      IntVector ps = p.lanewise(LSHL, 16).and(sign).or(p0.reinterpretAsInts());
+      a = ps.reinterpretAsFloats().fma(even, a);
+      FloatVector p1 = p.lanewise(LSHR, 3).and(magnitude).or(exponent).reinterpretAsFloats();
+      p1 = p1.lanewise(FMA, two, hidden, p1.compare(LT, normal));
+      a = p.and(sign).or(p1.reinterpretAsInts()).reinterpretAsFloats().fma(odd, a);
       IntVector q = IntVector.fromMemorySegment(INTS, Memory.ALL, w1 + 4L * i, ORDER);
-      if (q.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
-        halfToPairs(w1 + 4L * i, results, at);
-        b = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), b);
-        b = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), b);
-      } else {
-        b = q.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, b);
-        b = q.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, b);
-      }
+      FloatVector q0 = q.lanewise(LSHL, 13).and(magnitude).or(exponent).reinterpretAsFloats();
+      q0 = q0.lanewise(FMA, two, hidden, q0.compare(LT, normal));
+      IntVector qs = q.lanewise(LSHL, 16).and(sign).or(q0.reinterpretAsInts());
+      b = qs.reinterpretAsFloats().fma(even, b);
+      FloatVector q1 = q.lanewise(LSHR, 3).and(magnitude).or(exponent).reinterpretAsFloats();
+      q1 = q1.lanewise(FMA, two, hidden, q1.compare(LT, normal));
+      b = q.and(sign).or(q1.reinterpretAsInts()).reinterpretAsFloats().fma(odd, b);
       IntVector s = IntVector.fromMemorySegment(INTS, Memory.ALL, w2 + 4L * i, ORDER);
-      if (s.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
-        halfToPairs(w2 + 4L * i, results, at);
-        c = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), c);
-        c = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), c);
-      } else {
-        c = s.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, c);
-        c = s.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, c);
-      }
+      FloatVector s0 = s.lanewise(LSHL, 13).and(magnitude).or(exponent).reinterpretAsFloats();
+      s0 = s0.lanewise(FMA, two, hidden, s0.compare(LT, normal));
+      IntVector ss = s.lanewise(LSHL, 16).and(sign).or(s0.reinterpretAsInts());
+      c = ss.reinterpretAsFloats().fma(even, c);
+      FloatVector s1 = s.lanewise(LSHR, 3).and(magnitude).or(exponent).reinterpretAsFloats();
+      s1 = s1.lanewise(FMA, two, hidden, s1.compare(LT, normal));
+      c = s.and(sign).or(s1.reinterpretAsInts()).reinterpretAsFloats().fma(odd, c);
       IntVector t = IntVector.fromMemorySegment(INTS, Memory.ALL, w3 + 4L * i, ORDER);
-      if (t.reinterpretAsShorts().add(one).and(high).compare(EQ, (short) 0).anyTrue()) {
-        halfToPairs(w3 + 4L * i, results, at);
-        d = FloatVector.fromArray(SPECIES, results, at).fma(even.mul(HALF_BITS), d);
-        d = FloatVector.fromArray(SPECIES, results, at + N).fma(odd.mul(HALF_BITS), d);
-      } else {
-        d = t.lanewise(LSHL, 16).lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(even, d);
-        d = t.lanewise(ASHR, 3).and(bits).reinterpretAsFloats().fma(odd, d);
-      }
+      FloatVector t0 = t.lanewise(LSHL, 13).and(magnitude).or(exponent).reinterpretAsFloats();
+      t0 = t0.lanewise(FMA, two, hidden, t0.compare(LT, normal));
+      IntVector ts = t.lanewise(LSHL, 16).and(sign).or(t0.reinterpretAsInts());
+      d = ts.reinterpretAsFloats().fma(even, d);
+      FloatVector t1 = t.lanewise(LSHR, 3).and(magnitude).or(exponent).reinterpretAsFloats();
+      t1 = t1.lanewise(FMA, two, hidden, t1.compare(LT, normal));
+      d = t.and(sign).or(t1.reinterpretAsInts()).reinterpretAsFloats().fma(odd, d);
     }
     a.intoArray(results, 4);
     b.intoArray(results, 4 + N);
     c.intoArray(results, 4 + 2 * N);
     d.intoArray(results, 4 + 3 * N);
     for (int r = 0; r < 4; r++) {
-      results[r] = VectorSums.sum(results, 4 + r * N) * (1 / (HALF_SCALE * HALF_BITS));
+      results[r] = VectorSums.sum(results, 4 + r * N) * (1 / (HALF_SCALE * VectorHalf.SCALE));
     }
     float unscale = 1 / HALF_SCALE;
     for (int r = 0; r < 4; r++) {
@@ -245,14 +234,6 @@ final class VectorDots {
       if (k % 2 != 0) {
         results[r] += unscale * x[k - 1] * half(row + 2L * (k - 1));
       }
-    }
-  }
-
-  /** A line's even elements at {@code at}, its odd ones behind. */
-  private static void halfToPairs(long from, float[] to, int at) {
-    for (int i = 0; i < N; i++) {
-      to[at + i] = half(from + 4L * i);
-      to[at + N + i] = half(from + 4L * i + 2);
     }
   }
 

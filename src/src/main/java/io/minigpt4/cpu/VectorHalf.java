@@ -28,7 +28,9 @@ final class VectorHalf {
   /** What {@link #scaled} multiplies by. */
   static final float SCALE = 0x1p112f;
 
-  private static final float SMALLEST_NORMAL = 0x1p98f;
+  /** {@link #SCALE} times the smallest half with a hidden one. */
+  static final float SMALLEST_NORMAL = 0x1p98f;
+
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Short> SHORTS =
       VectorSpecies.of(short.class, VectorShape.forBitSize(INTS.vectorBitSize() / 2));
