@@ -59,6 +59,11 @@ public final class Quantiser {
    * @param errors of the differences, likewise
    */
   public record Deviation(double squares, double errors) {
+    /** That of both together. */
+    public Deviation plus(Deviation other) {
+      return new Deviation(squares + other.squares, errors + other.errors);
+    }
+
     /** The error's root mean square relative to the original's. */
     public double relative() {
       return squares == 0 ? 0 : Math.sqrt(errors / squares);
@@ -79,9 +84,9 @@ public final class Quantiser {
     long rows = matrix.rows();
     long width = matrix.width();
     long rowBytes = Quantised.rowBytes(type, width, group);
-    long rowScales = Quantised.rowScales(type, width, group);
+    long scaleBytes = rowScaleBytes(width);
     MemorySegment elements = arena.allocate(rows * rowBytes, 64);
-    MemorySegment scales = arena.allocate(rows * rowScales * Quantised.scaleType(type).bytes(), 64);
+    MemorySegment scales = arena.allocate(rows * scaleBytes, 64);
     Tensor result = Quantised.matrix(type, elements, scales, group, rows, width);
     int parts = Math.toIntExact((rows + ROWS - 1) / ROWS);
     Deviation[] deviations = new Deviation[parts];
@@ -90,29 +95,52 @@ public final class Quantiser {
         .forEach(
             part -> {
               long end = Math.min(rows, (part + 1L) * ROWS);
-              deviations[part] = quantise(matrix, (long) part * ROWS, end, result);
+              long first = (long) part * ROWS;
+              deviations[part] =
+                  quantise(
+                      matrix,
+                      first,
+                      end,
+                      elements.asSlice(first * rowBytes, (end - first) * rowBytes),
+                      scales.asSlice(first * scaleBytes, (end - first) * scaleBytes));
             });
-    double squares = 0;
-    double errors = 0;
+    Deviation all = new Deviation(0, 0);
     for (Deviation d : deviations) {
-      squares += d.squares();
-      errors += d.errors();
+      all = all.plus(d);
     }
-    return new Result(result, new Deviation(squares, errors));
+    return new Result(result, all);
   }
 
-  private Deviation quantise(Tensor from, long firstRow, long lastRow, Tensor to) {
-    int width = Math.toIntExact(from.width());
+  /**
+   * Bytes of the scales of a row.
+   *
+   * @param width elements of the row
+   */
+  public long rowScaleBytes(long width) {
+    return Quantised.rowScales(type, width, group) * Quantised.scaleType(type).bytes();
+  }
+
+  /**
+   * Quantises some rows of a matrix, in the thread that calls.
+   *
+   * @param matrix [rows, width], dense, floating
+   * @param end the row after the last one
+   * @param elements room for the rows' integers, {@link Quantised#rowBytes} each
+   * @param scales room for their scales, {@link #rowScaleBytes} each
+   * @throws IllegalArgumentException if the rows hold values that are not finite
+   */
+  public Deviation quantise(
+      Tensor matrix, long first, long end, MemorySegment elements, MemorySegment scales) {
+    int width = Math.toIntExact(matrix.width());
     RowQuantiser rows =
         type == DType.Q8 ? new ByteRowQuantiser(width) : new NibbleRowQuantiser(width, group);
     long rowBytes = Quantised.rowBytes(type, width, group);
-    long scaleBytes = to.scales().rowStride() * to.scales().dtype().bytes();
-    for (long row = firstRow; row < lastRow; row++) {
-      rows.read(from, row);
+    long scaleBytes = rowScaleBytes(width);
+    for (long row = 0; row < end - first; row++) {
+      rows.read(matrix, first + row);
       rows.quantise();
       rows.write(
-          to.segment().asSlice(row * rowBytes, rowBytes),
-          to.scales().segment().asSlice(row * scaleBytes, scaleBytes));
+          elements.asSlice(row * rowBytes, rowBytes), scales.asSlice(row * scaleBytes, scaleBytes));
     }
     Deviation deviation = rows.deviation();
     if (!Double.isFinite(deviation.squares())) {

@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -29,12 +30,13 @@ public final class QuantisingCheckpoint implements Checkpoint {
 
   private static final String HEAD = "lm_head.weight";
 
-  /** Hears of each matrix how it went. */
-  @FunctionalInterface
-  public interface Listener {
-    /** Called when a matrix has been quantised. */
-    void quantised(String name, DType type, Quantiser.Deviation deviation);
-  }
+  /**
+   * What a tensor is that is not in the original.
+   *
+   * @param matrix the matrix that it comes from
+   * @param scales whether it is the scales of it, not the integers
+   */
+  public record Part(String matrix, Quantiser quantiser, boolean scales) {}
 
   private record Entry(DType dtype, LongList shape, String matrix) {}
 
@@ -44,7 +46,6 @@ public final class QuantisingCheckpoint implements Checkpoint {
   private final Checkpoint inner;
   private final Map<String, Quantiser> quantisers = new LinkedHashMap<>();
   private final Map<String, @Nullable Entry> entries = new LinkedHashMap<>();
-  private final Listener listener;
   private final Map<String, Half> halves = new HashMap<>();
 
   /**
@@ -52,10 +53,8 @@ public final class QuantisingCheckpoint implements Checkpoint {
    * @param prefix what the language model's names begin with; may be empty
    * @param quantiser for the matrices of the layers
    */
-  public QuantisingCheckpoint(
-      Checkpoint inner, String prefix, Quantiser quantiser, Listener listener) {
+  public QuantisingCheckpoint(Checkpoint inner, String prefix, Quantiser quantiser) {
     this.inner = inner;
-    this.listener = listener;
     Quantiser head = new Quantiser(DType.Q8, Quantiser.DEFAULT_GROUP);
     for (String name : inner.names()) {
       String local = name.startsWith(prefix) ? name.substring(prefix.length()) : "";
@@ -92,6 +91,16 @@ public final class QuantisingCheckpoint implements Checkpoint {
   /** The names of the matrices that are quantised here. */
   public Set<String> quantised() {
     return Collections.unmodifiableSet(quantisers.keySet());
+  }
+
+  /** What a tensor is part of; null if it is as in the original. */
+  public @Nullable Part part(String name) {
+    Entry entry = entries.get(name);
+    if (entry == null) {
+      return null;
+    }
+    Quantiser quantiser = Objects.requireNonNull(quantisers.get(entry.matrix()));
+    return new Part(entry.matrix(), quantiser, !name.equals(entry.matrix()));
   }
 
   @Override
@@ -147,18 +156,22 @@ public final class QuantisingCheckpoint implements Checkpoint {
     try {
       result = quantiser.quantise(inner.tensor(name), Arena.ofAuto());
     } catch (IllegalArgumentException e) {
-      throw new UserException(
-          "tensor '"
-              + name
-              + "' in "
-              + inner.source(name)
-              + " cannot be quantised: "
-              + e.getMessage(),
-          e);
+      throw unfit(name, e);
     }
-    listener.quantised(name, quantiser.type(), result.deviation());
     halves.put(name, new Half(result.matrix(), taking));
     return result.matrix();
+  }
+
+  /** The exception for a matrix of the original that a {@link Quantiser} refuses. */
+  public UserException unfit(String matrix, IllegalArgumentException e) {
+    return new UserException(
+        "tensor '"
+            + matrix
+            + "' in "
+            + inner.source(matrix)
+            + " cannot be quantised: "
+            + e.getMessage(),
+        e);
   }
 
   @Override

@@ -62,9 +62,7 @@ public final class ModelLoader {
 
   /** A checkpoint with a language model whose names begin with {@code prefix}. */
   private Checkpoint language(Checkpoint checkpoint, String prefix) {
-    return quantiser == null
-        ? checkpoint
-        : new QuantisingCheckpoint(checkpoint, prefix, quantiser, (name, type, deviation) -> {});
+    return quantiser == null ? checkpoint : new QuantisingCheckpoint(checkpoint, prefix, quantiser);
   }
 
   /**
@@ -209,9 +207,7 @@ public final class ModelLoader {
       return 0;
     }
     Quantiser fewer = new Quantiser(bits == 8 ? DType.Q8 : DType.Q4, Quantiser.DEFAULT_GROUP);
-    Checkpoint quantised =
-        new QuantisingCheckpoint(
-            parts.llama, parts.llamaPrefix, fewer, (name, type, deviation) -> {});
+    Checkpoint quantised = new QuantisingCheckpoint(parts.llama, parts.llamaPrefix, fewer);
     return WatchedCheckpoints.bytesOnDevice(parts.llama)
         - WatchedCheckpoints.bytesOnDevice(quantised);
   }

@@ -45,8 +45,7 @@ class QuantisedTensorsTest {
   }
 
   private static QuantisingCheckpoint quantising(Checkpoint inner, DType type) {
-    return new QuantisingCheckpoint(
-        inner, "llm.", new Quantiser(type, 32), (name, as, deviation) -> {});
+    return new QuantisingCheckpoint(inner, "llm.", new Quantiser(type, 32));
   }
 
   private Map<String, Tensor> quantised(DType type) {

@@ -5,6 +5,7 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.MemorySegment;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /** A tensor out of a checkpoint, as it lies there or in another floating-point type. */
@@ -27,17 +28,20 @@ final class CopiedTensor extends PlannedTensor {
   }
 
   @Override
+  void prepare() {
+    tensor = checkpoint.tensor(source);
+  }
+
+  @Override
+  void release() {
+    tensor = null;
+  }
+
+  @Override
   MemorySegment stretch(long from, long count, MemorySegment scratch) {
-    Tensor all = tensor;
-    if (all == null) {
-      all = checkpoint.tensor(source);
-      tensor = all;
-    }
     int width = sourceType.bytes();
-    MemorySegment elements = all.segment().asSlice(from * width, count * width);
-    if (from + count == elements()) {
-      tensor = null;
-    }
+    MemorySegment all = Objects.requireNonNull(tensor).segment();
+    MemorySegment elements = all.asSlice(from * width, count * width);
     if (sourceType == dtype()) {
       return elements;
     }

@@ -157,6 +157,7 @@ final class Delta implements AutoCloseable {
       if (tensor.shape().length < 2) {
         continue;
       }
+      tensor.prepare();
       long room = tensor.sharedElements();
       for (int i = 0; i < SAMPLES_EACH; i++) {
         int n = (int) Math.min(Elements.BLOCK, room);
@@ -164,6 +165,7 @@ final class Delta implements AutoCloseable {
         exact += sums[0];
         all += sums[1];
       }
+      tensor.release();
     }
     if (all >= ENOUGH && exact < FEWEST_EXACT * all) {
       throw apart(

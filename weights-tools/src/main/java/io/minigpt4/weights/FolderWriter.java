@@ -4,8 +4,6 @@ import io.minigpt4.checkpoint.Checkpoints;
 import io.minigpt4.checkpoint.SafeTensorsWriter;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -18,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Stream;
 
 /**
@@ -37,8 +36,6 @@ final class FolderWriter implements AutoCloseable {
   private static final String LOCK = ".lock";
   private static final Set<String> BEGINNINGS =
       Set.of(LOCK, Journal.temporary(Checkpoints.UNFINISHED));
-
-  private static final int STRETCH = 1 << 18;
 
   private final Path folder;
   private final FileChannel lockFile;
@@ -224,30 +221,27 @@ final class FolderWriter implements AutoCloseable {
     Map<String, PlannedTensor> byName = new TreeMap<>();
     Checksums sum = new Checksums();
     try (SafeTensorsWriter writer = new SafeTensorsWriter(folder.resolve(name));
-        Arena arena = Arena.ofConfined()) {
+        StretchPipeline pipeline = new StretchPipeline(tensors)) {
       writer.metadata("format", "pt");
       for (PlannedTensor tensor : tensors) {
         writer.declare(tensor.name(), tensor.dtype(), tensor.shape());
         byName.put(tensor.name(), tensor);
       }
       writer.observe(sum::update);
-      MemorySegment scratch = arena.allocate(8L * STRETCH, 64);
-      long done = before;
+      LongAdder done = new LongAdder();
+      done.add(before);
       for (String next : writer.order()) {
         PlannedTensor tensor = byName.get(next);
         if (tensor == null) {
           throw new IllegalStateException(next);
         }
-        long count = tensor.elements();
-        long at = 0;
-        do { // once for a tensor without elements too
-          long n = Math.min(STRETCH, count - at);
-          MemorySegment room = scratch.asSlice(0, n * tensor.dtype().bytes());
-          writer.append(next, tensor.stretch(at, n, room));
-          at += n;
-          done += n * tensor.dtype().bytes();
-          progress.bytes(done, total);
-        } while (at < count);
+        pipeline.make(
+            tensor,
+            stretch -> {
+              writer.append(next, stretch);
+              done.add(stretch.byteSize());
+              progress.bytes(done.sum(), total);
+            });
       }
       // A shard that a power cut takes away is found missing by its checksum.
       writer.commit(false);

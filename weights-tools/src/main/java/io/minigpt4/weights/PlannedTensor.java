@@ -39,9 +39,20 @@ abstract class PlannedTensor {
     return elements() * dtype.bytes();
   }
 
+  /** How many elements cannot be made apart: stretches begin at multiples of it. */
+  long grain() {
+    return 1;
+  }
+
+  /** Gets hold of what the elements are made of. Called before the first stretch. */
+  void prepare() {}
+
+  /** Lets go of it. Called after the last stretch, or when there will be no more. */
+  void release() {}
+
   /**
-   * A stretch of the elements, in row-major order. Asked for from the first to the last, by one
-   * thread.
+   * A stretch of the elements, in row-major order. Several threads ask at once, for different
+   * stretches.
    *
    * @param from the first element
    * @param count how many

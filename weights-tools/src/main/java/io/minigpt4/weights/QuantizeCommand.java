@@ -12,8 +12,10 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -72,19 +74,11 @@ final class QuantizeCommand implements Callable<Integer> {
       throw new UserException(folder + " is not a folder: name a model folder or a LLaMA folder");
     }
     try (Checkpoint original = Weights.open(folder)) {
-      QuantisingCheckpoint view =
-          new QuantisingCheckpoint(
-              original,
-              prefix(original),
-              quantiser,
-              (name, type, deviation) -> report(out, name, type, deviation));
+      QuantisingCheckpoint view = new QuantisingCheckpoint(original, prefix(original), quantiser);
       if (view.quantised().isEmpty()) {
         throw new UserException(folder + " has no matrices of 16 or 32 bits to make smaller");
       }
-      List<CopiedTensor> tensors = new ArrayList<>();
-      for (String name : view.names()) {
-        tensors.add(new CopiedTensor(name, view, name, null));
-      }
+      List<PlannedTensor> tensors = plan(original, view, out);
       String task = "quantize " + Sources.describe(List.of(folder)) + "; " + bits + "; " + group;
       try (FolderWriter writer = output.open(task, out)) {
         output.write(writer, tensors, "quantizing");
@@ -94,6 +88,31 @@ final class QuantizeCommand implements Callable<Integer> {
     }
     summary(out);
     return Commands.DONE;
+  }
+
+  private List<PlannedTensor> plan(
+      Checkpoint original, QuantisingCheckpoint view, PrintWriter out) {
+    Map<String, QuantisedMatrix> matrices = new HashMap<>();
+    List<PlannedTensor> tensors = new ArrayList<>();
+    for (String name : view.names()) {
+      QuantisingCheckpoint.Part part = view.part(name);
+      if (part == null) {
+        tensors.add(new CopiedTensor(name, original, name, null));
+        continue;
+      }
+      QuantisedMatrix matrix =
+          matrices.computeIfAbsent(
+              part.matrix(),
+              of ->
+                  new QuantisedMatrix(
+                      original,
+                      view,
+                      of,
+                      part.quantiser(),
+                      (quantised, type, deviation) -> report(out, quantised, type, deviation)));
+      tensors.add(part.scales() ? matrix.new Scales(name) : matrix.new Integers());
+    }
+    return tensors;
   }
 
   private Quantiser quantiser() {

@@ -3,7 +3,6 @@ package io.minigpt4.weights;
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.UserException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import java.util.List;
@@ -33,8 +32,7 @@ final class RankedTensor extends PlannedTensor {
   private final long partRows;
   private final long partColumns;
   private final DType sourceType;
-  private @Nullable MemorySegment gathered;
-  private @Nullable List<MemorySegment> parts;
+  private List<MemorySegment> parts = List.of();
 
   /**
    * Checks the parts.
@@ -95,21 +93,25 @@ final class RankedTensor extends PlannedTensor {
   }
 
   @Override
+  void prepare() {
+    parts = ranks.stream().map(checkpoint -> checkpoint.tensor(source).segment()).toList();
+  }
+
+  @Override
+  void release() {
+    parts = List.of();
+  }
+
+  @Override
   MemorySegment stretch(long from, long count, MemorySegment scratch) {
     if (sourceType == dtype()) {
       gather(from, count, scratch);
       return scratch;
     }
-    long bytes = count * sourceType.bytes();
-    MemorySegment raw = gathered;
-    if (raw == null || raw.byteSize() < bytes) {
-      raw = Arena.ofAuto().allocate(bytes, 8);
-      gathered = raw;
-    }
-    MemorySegment exact = raw.asSlice(0, bytes);
-    gather(from, count, exact);
+    MemorySegment raw = MemorySegment.ofArray(new byte[(int) count * sourceType.bytes()]);
+    gather(from, count, raw);
     Elements elements = new Elements();
-    elements.convert(sourceType, exact, dtype(), scratch);
+    elements.convert(sourceType, raw, dtype(), scratch);
     if (elements.overflows() > 0) {
       throw new UserException(
           "tensor '" + source + "' has values that " + dtype() + " cannot hold: choose another");
@@ -118,11 +120,6 @@ final class RankedTensor extends PlannedTensor {
   }
 
   private void gather(long from, long count, MemorySegment to) {
-    List<MemorySegment> memory = parts;
-    if (memory == null) {
-      memory = ranks.stream().map(checkpoint -> checkpoint.tensor(source).segment()).toList();
-      parts = memory;
-    }
     long element = from;
     while (element < from + count) {
       long row = sourceRow(element / columns);
@@ -140,7 +137,7 @@ final class RankedTensor extends PlannedTensor {
       long n = Math.min(from + count - element, partColumns - partColumn);
       int width = sourceType.bytes();
       MemorySegment.copy(
-          memory.get(rank),
+          parts.get(rank),
           (partRow * partColumns + partColumn) * width,
           to,
           (element - from) * width,

@@ -5,6 +5,8 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.lang.foreign.MemorySegment;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Base plus delta in float16, element by element: each is rounded to float16 first, then their sum
@@ -15,8 +17,10 @@ final class SumTensor extends PlannedTensor {
   private final Checkpoint base;
   private final Checkpoint delta;
   private final long baseElements;
-  private final float[] left = new float[Elements.BLOCK];
-  private final float[] right = new float[Elements.BLOCK];
+  private final DType baseType;
+  private final DType deltaType;
+  private @Nullable MemorySegment baseMemory;
+  private @Nullable MemorySegment deltaMemory;
 
   /** A tensor that both have, in the delta's shape. */
   SumTensor(String name, Checkpoint base, Checkpoint delta) {
@@ -24,11 +28,27 @@ final class SumTensor extends PlannedTensor {
     this.base = base;
     this.delta = delta;
     this.baseElements = Tensor.elements(base.shape(name));
+    this.baseType = base.dtype(name);
+    this.deltaType = delta.dtype(name);
+  }
+
+  @Override
+  void prepare() {
+    baseMemory = base.tensor(name()).segment();
+    deltaMemory = delta.tensor(name()).segment();
+  }
+
+  @Override
+  void release() {
+    baseMemory = null;
+    deltaMemory = null;
   }
 
   @Override
   MemorySegment stretch(long from, long count, MemorySegment scratch) {
     Elements elements = new Elements();
+    float[] left = new float[Elements.BLOCK];
+    float[] right = new float[Elements.BLOCK];
     for (long at = 0; at < count; at += Elements.BLOCK) {
       int n = (int) Math.min(Elements.BLOCK, count - at);
       summands(elements, from + at, n, left, right);
@@ -51,12 +71,16 @@ final class SumTensor extends PlannedTensor {
   }
 
   /**
-   * Of some elements whose delta is not zero, those whose sum is a float16 without rounding.
+   * Of some elements whose delta is not zero, those whose sum is a float16 without rounding. Asked
+   * for between {@link #prepare} and {@link #release}.
    *
+   * @param n at most {@link Elements#BLOCK}
    * @return {exact, all}
    */
   long[] exactSums(long from, int n) {
     Elements elements = new Elements();
+    float[] left = new float[n];
+    float[] right = new float[n];
     summands(elements, from, n, left, right);
     long exact = 0;
     long all = 0;
@@ -77,16 +101,16 @@ final class SumTensor extends PlannedTensor {
 
   private void summands(Elements elements, long from, int n, float[] a, float[] b) {
     int shared = Math.clamp(baseElements - from, 0, n);
-    read(elements, base, from, shared, a);
+    read(elements, baseType, Objects.requireNonNull(baseMemory), from, shared, a);
     for (int i = shared; i < n; i++) {
       a[i] = 0;
     }
-    read(elements, delta, from, n, b);
+    read(elements, deltaType, Objects.requireNonNull(deltaMemory), from, n, b);
   }
 
-  private void read(Elements elements, Checkpoint checkpoint, long from, int n, float[] out) {
-    DType type = checkpoint.dtype(name());
-    elements.read(type, checkpoint.tensor(name()).segment(), from, n, out);
+  private static void read(
+      Elements elements, DType type, MemorySegment memory, long from, int n, float[] out) {
+    elements.read(type, memory, from, n, out);
     if (type != DType.F16) {
       for (int i = 0; i < n; i++) {
         out[i] = Float.float16ToFloat(Float.floatToFloat16(out[i]));

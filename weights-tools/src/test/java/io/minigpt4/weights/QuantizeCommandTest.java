@@ -4,12 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.checkpoint.Checkpoints;
+import io.minigpt4.checkpoint.Quantiser;
+import io.minigpt4.checkpoint.QuantisingCheckpoint;
 import io.minigpt4.cpu.CpuOps;
 import io.minigpt4.model.MiniGpt4;
 import io.minigpt4.tensor.DType;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -66,6 +73,54 @@ class QuantizeCommandTest {
       try (CpuOps ops = CpuOps.create(1);
           MiniGpt4 loaded = Tiny.load(out, ops)) {
         assertThat(loaded.llama().head().dtype()).isEqualTo(DType.Q8);
+      }
+    }
+  }
+
+  private static QuantisingCheckpoint view(Checkpoint original, int bits) {
+    Quantiser quantiser = new Quantiser(bits == 8 ? DType.Q8 : DType.Q4, Quantiser.DEFAULT_GROUP);
+    return new QuantisingCheckpoint(original, "llama_model.", quantiser);
+  }
+
+  @Test
+  void bytesAreThoseOfMatricesThatAreQuantisedAsAWhole() {
+    for (int bits : new int[] {8, 4}) {
+      Path out = dir.resolve("bytes" + bits);
+      assertThat(quantize(out, "--bits", bits, "--shard-size", "1k").exitCode()).isZero();
+      try (Checkpoint folder = Checkpoints.open(out);
+          Checkpoint view = view(Checkpoints.open(model), bits)) {
+        assertThat(folder.names()).hasSameElementsAs(view.names());
+        for (String name : view.names()) {
+          assertThat(Tiny.bytes(folder, name)).as(name).isEqualTo(Tiny.bytes(view, name));
+        }
+      }
+    }
+  }
+
+  /** As when the integers are in a file of an earlier run. */
+  @Test
+  void scalesAreMadeWithoutTheIntegersToo() {
+    for (int bits : new int[] {8, 4}) {
+      try (Checkpoint original = Checkpoints.open(model)) {
+        QuantisingCheckpoint view = view(original, bits);
+        String name = MATRIX + ".scales";
+        QuantisingCheckpoint.Part part = Objects.requireNonNull(view.part(name));
+        List<String> heard = new ArrayList<>();
+        QuantisedMatrix matrix =
+            new QuantisedMatrix(
+                original,
+                view,
+                part.matrix(),
+                part.quantiser(),
+                (quantised, type, deviation) -> heard.add(quantised));
+        PlannedTensor scales = matrix.new Scales(name);
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (StretchPipeline pipeline = new StretchPipeline(List.of(scales))) {
+          pipeline.make(
+              scales, stretch -> bytes.writeBytes(stretch.toArray(ValueLayout.JAVA_BYTE)));
+        }
+        assertThat(bytes.toByteArray()).isEqualTo(Tiny.bytes(view, name));
+        assertThat(heard).containsExactly(MATRIX);
       }
     }
   }
