@@ -56,7 +56,7 @@ public final class TorchWriter {
       Files.move(
           temporary, place, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
-      throw new UserException(target + " cannot be written: " + e.getMessage(), e);
+      throw new UserException(target + " cannot be written: " + UserException.reason(e), e);
     } finally {
       try {
         Files.deleteIfExists(temporary);

@@ -3,6 +3,7 @@ package io.minigpt4.cli;
 import io.minigpt4.chat.Answer;
 import io.minigpt4.chat.ChatSession;
 import io.minigpt4.chat.DeviceFailedException;
+import io.minigpt4.config.UserHome;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.generate.GenerationListener;
 import io.minigpt4.image.Picture;
@@ -238,7 +239,7 @@ final class ChatLoop {
     } catch (FileAlreadyExistsException e) {
       throw new UserException(file + " exists already; give another name", e);
     } catch (NoSuchFileException e) {
-      throw new UserException(file + ": there is no such folder", e);
+      throw new UserException(file + ": its folder does not exist; create it, or name another", e);
     } catch (IOException e) {
       throw new UserException(file + " cannot be written: " + UserException.reason(e), e);
     }
@@ -258,7 +259,7 @@ final class ChatLoop {
       throw new UserException(command + " needs a file name");
     }
     if (name.startsWith("~/")) {
-      name = System.getProperty("user.home") + name.substring(1);
+      name = UserHome.path() + name.substring(1);
     }
     try {
       return Path.of(name);

@@ -71,6 +71,12 @@ public final class Commands {
     commandLine.setErr(err);
     commandLine.setCaseInsensitiveEnumValuesAllowed(true);
     commandLine.registerConverter(Path.class, Commands::path);
+    commandLine.registerConverter(int.class, Commands::wholeNumber);
+    commandLine.registerConverter(Integer.class, Commands::wholeNumber);
+    commandLine.registerConverter(long.class, Commands::longNumber);
+    commandLine.registerConverter(Long.class, Commands::longNumber);
+    commandLine.registerConverter(double.class, Commands::number);
+    commandLine.registerConverter(Double.class, Commands::number);
     commandLine.getCommandSpec().addOption(debugOption());
     Commands commands = new Commands(commandLine, isDebug(args));
     commandLine.setParameterExceptionHandler((e, unused) -> commands.wrongUsage(e));
@@ -98,6 +104,32 @@ public final class Commands {
     }
   }
 
+  private static int wholeNumber(String argument) {
+    long number = longNumber(argument);
+    if (number != (int) number) {
+      throw new TypeConversionException("'" + argument + "' is too large a number");
+    }
+    return (int) number;
+  }
+
+  private static long longNumber(String argument) {
+    try {
+      return Long.parseLong(argument);
+    } catch (NumberFormatException e) {
+      boolean digits = argument.matches("[+-]?[0-9]+");
+      String what = digits ? "' is too large a number" : "' is not a whole number";
+      throw new TypeConversionException("'" + argument + what);
+    }
+  }
+
+  private static double number(String argument) {
+    try {
+      return Double.parseDouble(argument);
+    } catch (NumberFormatException e) {
+      throw new TypeConversionException("'" + argument + "' is not a number");
+    }
+  }
+
   /** Accepted by the command and all its subcommands; its value is wanted before parsing ends. */
   private static OptionSpec debugOption() {
     return OptionSpec.builder(DEBUG)
@@ -114,13 +146,25 @@ public final class Commands {
 
   private int wrongUsage(ParameterException e) {
     CommandLine of = e.getCommandLine();
-    StringBuilder message = new StringBuilder(oneLine(e.getMessage()));
+    StringBuilder message = new StringBuilder();
     if (e instanceof UnmatchedArgumentException unmatched) {
-      known(of, unmatched.getUnmatched().getFirst())
+      String argument = unmatched.getUnmatched().getFirst();
+      message.append(what(of, argument)).append(" '").append(oneLine(argument)).append('\'');
+      known(of, argument)
           .ifPresent(name -> message.append("; did you mean ").append(name).append('?'));
+    } else {
+      message.append(oneLine(e.getMessage()));
     }
     message.append(" (see ").append(of.getCommandSpec().qualifiedName()).append(" --help)");
     return report(message.toString(), BAD_INPUT, e);
+  }
+
+  /** What an argument is that the command has no place for. */
+  private static String what(CommandLine of, String argument) {
+    if (argument.startsWith("-")) {
+      return "unknown option";
+    }
+    return of.getSubcommands().isEmpty() ? "superfluous argument" : "unknown command";
   }
 
   /** The option or subcommand that was probably meant. */

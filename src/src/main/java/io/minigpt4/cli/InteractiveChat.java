@@ -1,11 +1,14 @@
 package io.minigpt4.cli;
 
+import io.minigpt4.config.UserHome;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.jline.builtins.Completers.FilesCompleter;
 import org.jline.reader.Candidate;
 import org.jline.reader.EndOfFileException;
@@ -20,12 +23,17 @@ import org.jspecify.annotations.Nullable;
 
 /** A chat at a terminal: a prompt with history and completion; Ctrl-C stops an answer only. */
 final class InteractiveChat implements AutoCloseable {
+  // JLine logs what it makes do without, as where TERM names no terminal that is known, with stack
+  // traces between the lines of the conversation. Held, or the setting would be collected.
+  private static final Logger JLINE = Logger.getLogger("org.jline");
+
   private final Terminal terminal;
   private final LineReader reader;
   private volatile boolean stopped;
 
   /** A chat at the process's terminal, with the user's history. */
   static InteractiveChat open() throws IOException {
+    JLINE.setLevel(Level.OFF);
     return new InteractiveChat(
         TerminalBuilder.builder().system(true).dumb(true).nativeSignals(true).build(),
         historyFile());
@@ -129,7 +137,7 @@ final class InteractiveChat implements AutoCloseable {
   /** In the folder for programs' state, or null where that cannot be made. */
   private static @Nullable Path historyFile() {
     String state = System.getenv("XDG_STATE_HOME");
-    Path home = Path.of(System.getProperty("user.home"));
+    Path home = UserHome.path();
     Path base =
         state == null || state.isBlank() ? home.resolve(".local").resolve("state") : Path.of(state);
     if (!base.isAbsolute()) {

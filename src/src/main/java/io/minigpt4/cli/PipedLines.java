@@ -1,10 +1,12 @@
 package io.minigpt4.cli;
 
 import io.minigpt4.tensor.UserException;
-import java.io.BufferedReader;
+import java.io.BufferedInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.InputStreamReader;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import org.jspecify.annotations.Nullable;
 
@@ -12,33 +14,46 @@ import org.jspecify.annotations.Nullable;
 final class PipedLines {
   private static final int LONGEST = 1 << 20;
 
-  private final BufferedReader in;
+  private final InputStream in;
+  private long number;
 
   PipedLines(InputStream in) {
-    this.in = new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8));
+    this.in = new BufferedInputStream(in);
   }
 
   /**
    * The next line without its end, or null if there is none.
    *
-   * @throws UserException if it is longer than any question can be
+   * @throws UserException if it is longer than any question can be, or not UTF-8
    * @throws IOException if reading fails
    */
   @Nullable String next() throws IOException {
-    StringBuilder line = new StringBuilder();
     int c = in.read();
     if (c < 0) {
       return null;
     }
+    number++;
+    ByteArrayOutputStream line = new ByteArrayOutputStream();
     for (; c >= 0 && c != '\n'; c = in.read()) {
-      if (line.length() == LONGEST) {
+      if (line.size() == LONGEST) {
         throw new UserException(
-            "a line of the input has more than "
+            "line "
+                + number
+                + " of the input has more than "
                 + LONGEST
-                + " characters; ask one question a line, in text");
+                + " bytes; ask one question a line, in text");
       }
-      line.append((char) c);
+      line.write(c);
     }
-    return line.toString();
+    return text(line.toByteArray());
+  }
+
+  private String text(byte[] line) {
+    try {
+      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(line)).toString();
+    } catch (CharacterCodingException e) {
+      throw new UserException(
+          "line " + number + " of the input is not UTF-8; convert it, as with iconv -t UTF-8", e);
+    }
   }
 }

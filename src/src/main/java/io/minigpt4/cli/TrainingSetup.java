@@ -76,6 +76,7 @@ record TrainingSetup(
           "run.iters_per_epoch is missing: say how many iterations an epoch has, as the data sets"
               + " have no end");
     }
+    requireWhatIsTrained(config.model());
     LearningRate rate =
         new LearningRate(
             run.initLr(),
@@ -96,6 +97,22 @@ record TrainingSetup(
         run.weightDecay(),
         0,
         Path.of(run.outputDir()));
+  }
+
+  /** Settings of the Python version that would make another training than this one. */
+  private static void requireWhatIsTrained(ModelSettings model) {
+    if (!model.freezeVit() || !model.freezeQformer()) {
+      throw new UserException(
+          "model."
+              + (model.freezeVit() ? "freeze_qformer" : "freeze_vit")
+              + " is False, but only the projection is trained here; set it to True");
+    }
+    String template = model.promptTemplate();
+    if (!model.promptPath().isEmpty() && !template.isEmpty() && !template.contains("{}")) {
+      throw new UserException(
+          "model.prompt_template has no {}, the place of a prompt; write it as '###Human: {}"
+              + " ###Assistant: '");
+    }
   }
 
   /** The same with what the command line says otherwise. */
@@ -286,7 +303,8 @@ record TrainingSetup(
       }
       return lines;
     } catch (IOException e) {
-      throw new UserException(file + " (model.prompt_path) cannot be read: " + e.getMessage(), e);
+      throw new UserException(
+          file + " (model.prompt_path) cannot be read: " + UserException.reason(e), e);
     }
   }
 }

@@ -1,5 +1,7 @@
 package io.minigpt4.config;
 
+import static java.util.stream.Collectors.joining;
+
 import java.util.List;
 
 /**
@@ -19,16 +21,32 @@ public record DatasetSettings(
     String textProcessor,
     double sampleRatio,
     List<String> storage) {
+  private static final List<String> IMAGE_PROCESSORS =
+      List.of("blip2_image_train", "blip2_image_eval");
+
+  private static final List<String> TEXT_PROCESSORS = List.of("blip_caption", "");
+
   static DatasetSettings of(String name, ConfigNode node) {
     ConfigNode image = node.object("vis_processor").object("train");
     ConfigNode text = node.object("text_processor").object("train");
     ConfigNode storage = node.object("build_info").find("storage");
     return new DatasetSettings(
         name,
-        image.text("name", "blip2_image_train"),
+        oneOf(image, IMAGE_PROCESSORS, "blip2_image_train"),
         image.integer("image_size", 224, 1, 16384),
-        text.text("name", ""),
+        oneOf(text, TEXT_PROCESSORS, ""),
         node.number("sample_ratio", 1, 0, 1e9),
         storage == null ? List.of() : storage.asTexts());
+  }
+
+  /** A processor's name; another than those known would silently be another processing. */
+  private static String oneOf(ConfigNode processor, List<String> known, String fallback) {
+    String name = processor.text("name", fallback);
+    if (!known.contains(name)) {
+      throw processor
+          .get("name")
+          .unfit("one of " + known.stream().filter(k -> !k.isEmpty()).collect(joining(", ")));
+    }
+    return name;
   }
 }

@@ -66,7 +66,7 @@ public final class MiniGpt4Config {
 
   /** Finds the files that the {@code model} part names. */
   public PublishedFiles files() {
-    return new PublishedFiles(model, System.getenv(), Path.of(System.getProperty("user.home")));
+    return new PublishedFiles(model, System.getenv(), UserHome.path());
   }
 
   /** Everything as plain Java maps, lists and scalars, for a log or a checkpoint. */

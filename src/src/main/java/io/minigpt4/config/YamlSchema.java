@@ -144,8 +144,14 @@ final class YamlSchema {
   private static String nearest(String parent, String path) {
     String word = lastWord(path);
     Map<String, String> pathOfWord = new LinkedHashMap<>();
-    List<String> known = new ArrayList<>(List.of("model", "datasets", "run"));
-    known.addAll(KEYS.keySet());
+    List<String> known = new ArrayList<>();
+    for (String key : KEYS.keySet()) {
+      for (int dot = key.indexOf('.'); dot >= 0; dot = key.indexOf('.', dot + 1)) {
+        known.add(key.substring(0, dot)); // a section
+      }
+      known.add(key);
+    }
+    known.removeIf(k -> lastWord(k).equals(ANY));
     known.sort((a, b) -> Boolean.compare(!isBeside(parent, a), !isBeside(parent, b)));
     known.forEach(k -> pathOfWord.putIfAbsent(lastWord(k), k));
     String best = Suggestions.nearest(word, pathOfWord.keySet(), 1).getFirst();

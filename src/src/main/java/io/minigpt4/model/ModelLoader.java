@@ -93,6 +93,10 @@ public final class ModelLoader {
               + " is not a folder: a model folder holds config.json, tokenizer.model and weights");
     }
     Checkpoints.requireFinished(folder);
+    if (!Files.exists(folder.resolve("config.json"))) {
+      throw new UserException(
+          folder + " has no config.json: a model folder holds that, tokenizer.model and weights");
+    }
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"), listener::warns);
     Tokenizer tokenizer = Tokenizer.load(folder.resolve("tokenizer.model"));
     Checkpoint weights =

@@ -3,6 +3,7 @@ package io.minigpt4.tensor;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
 
 /**
  * Something that the user gave is wrong: a path, a file's content, a flag, a shape. The message is
@@ -32,6 +33,9 @@ public class UserException extends RuntimeException {
   public static String reason(IOException e) {
     if (e instanceof AccessDeniedException) {
       return "permission denied";
+    }
+    if (e instanceof NoSuchFileException) {
+      return "no such file or folder";
     }
     if (e instanceof FileSystemException file && file.getReason() != null) {
       return file.getReason();

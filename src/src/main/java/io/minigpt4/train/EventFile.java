@@ -52,7 +52,7 @@ final class EventFile implements AutoCloseable {
   }
 
   private UserException unwritable(IOException e) {
-    return new UserException(file + " cannot be written: " + e.getMessage(), e);
+    return new UserException(file + " cannot be written: " + UserException.reason(e), e);
   }
 
   /** A protocol buffer message being made. */

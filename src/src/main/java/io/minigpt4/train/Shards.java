@@ -26,7 +26,14 @@ public final class Shards {
     int from = Integer.parseInt(range.group(1));
     int to = Integer.parseInt(range.group(2));
     if (to < from || (long) to - from >= MOST) {
-      throw new UserException("the range " + range.group() + " in " + pattern + " is not one");
+      throw new UserException(
+          "the range "
+              + range.group()
+              + " in "
+              + pattern
+              + " must go from a smaller to a larger number, over at most "
+              + MOST
+              + " of them");
     }
     int width = range.group(1).length();
     List<String> names = new ArrayList<>();

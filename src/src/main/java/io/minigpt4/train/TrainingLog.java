@@ -71,7 +71,7 @@ public final class TrainingLog implements AutoCloseable {
   }
 
   private static UserException unwritable(Path file, IOException e) {
-    return new UserException(file + " cannot be written: " + e.getMessage(), e);
+    return new UserException(file + " cannot be written: " + UserException.reason(e), e);
   }
 
   private void append(String line) throws IOException {

@@ -7,9 +7,12 @@ import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -72,6 +75,40 @@ class CommandsTest {
   }
 
   @Test
+  void whatNothingTakesIsCalledWhatItIs() {
+    assertThat(Commands.run(new Tool(), "walk")).isEqualTo(2);
+    assertThat(errors()).startsWith("tool: unknown command 'walk' (see");
+    captured.reset();
+    assertThat(Commands.run(new Plain(), "walk")).isEqualTo(2);
+    assertThat(errors()).startsWith("plain: superfluous argument 'walk' (see");
+    captured.reset();
+    assertThat(Commands.run(new Plain(), "-x")).isEqualTo(2);
+    assertThat(errors()).startsWith("plain: unknown option '-x' (see");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "--code, x, is not a whole number",
+    "--code, 1.5, is not a whole number",
+    "--code, 99999999999, is too large a number",
+    "--seed, x, is not a whole number",
+    "--seed, 99999999999999999999, is too large a number",
+    "--share, '0,5', is not a number",
+  })
+  void numbersAreRefusedInWordsOfUsers(String option, String value, String reason) {
+    assertThat(Commands.run(new Tool(), "go", option, value)).isEqualTo(2);
+    assertThat(errors())
+        .startsWith("tool: Invalid value for option '" + option + "': '" + value + "' " + reason);
+  }
+
+  @Test
+  void numbersAreRead() {
+    assertThat(Commands.run(new Tool(), "go", "--share=0.5", "--seed=-1", "--code=+3"))
+        .isEqualTo(3);
+    assertThat(errors()).isEmpty();
+  }
+
+  @Test
   void debugShowsTheStackWhereverItStands() {
     assertThat(Commands.run(new Tool(), "--debug", "go", "user")).isEqualTo(2);
     assertThat(Commands.run(new Tool(), "go", "--debug", "user")).isEqualTo(2);
@@ -93,10 +130,24 @@ class CommandsTest {
   @Command(name = "tool", subcommands = Go.class)
   static final class Tool {}
 
+  @Command(name = "plain")
+  static final class Plain implements Callable<Integer> {
+    @Override
+    public Integer call() {
+      return 0;
+    }
+  }
+
   @Command(name = "go")
   static final class Go implements Callable<Integer> {
     @Option(names = "--code")
     int code;
+
+    @Option(names = "--seed")
+    @Nullable Long seed;
+
+    @Option(names = "--share")
+    @Nullable Double share;
 
     @Parameters(arity = "0..*")
     String[] how = {};

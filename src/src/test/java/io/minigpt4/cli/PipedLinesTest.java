@@ -26,6 +26,16 @@ class PipedLinesTest {
   }
 
   @Test
+  void whatIsNotUtf8IsRefusedWithItsLine() throws IOException {
+    byte[] latin = "ok\nGrö".getBytes(StandardCharsets.ISO_8859_1);
+    PipedLines lines = new PipedLines(new ByteArrayInputStream(latin));
+    assertThat(lines.next()).isEqualTo("ok");
+    assertThatThrownBy(lines::next)
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("line 2 of the input is not UTF-8");
+  }
+
+  @Test
   void anEndlessLineIsRefused() {
     InputStream endless =
         new InputStream() {
@@ -36,6 +46,6 @@ class PipedLinesTest {
         };
     assertThatThrownBy(() -> new PipedLines(endless).next())
         .isInstanceOf(UserException.class)
-        .hasMessageContaining("more than 1048576 characters");
+        .hasMessageContaining("line 1 of the input has more than 1048576 bytes");
   }
 }

@@ -16,6 +16,8 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** {@code train} as typed: the demo, and a configuration file of MiniGPT-4's kind. */
 class TrainCommandTest {
@@ -114,6 +116,26 @@ class TrainCommandTest {
     assertThat(run("train", "--cfg-path", yaml, "--threads", "1", "--options", storage)).isZero();
     assertThat(folder.resolve("run/checkpoint_0.pth")).exists();
     assertThat(Files.readString(folder.resolve("run/log.txt"))).contains("\"init_lr\" : 0.003");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "model.freeze_vit=False | model.freeze_vit is False, but only the projection",
+        "model.freeze_qformer=False | model.freeze_qformer is False",
+        "model.prompt_template=Say | model.prompt_template has no {}",
+        "datasets.cc_sbu_align.vis_processor.train.name=x | expected one of blip2_image_train",
+        "datasets.cc_sbu_align.text_processor.train.name=x | expected one of blip_caption",
+      })
+  void aTrainingThatIsAnotherInThePythonVersionIsRefused(String option, String reason)
+      throws IOException {
+    String yaml = config().toString();
+    String storage = "datasets.cc_sbu_align.build_info.storage=" + folder.resolve("data");
+    assertThat(run("train", "--cfg-path", yaml, "--options", storage, option))
+        .isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString()).contains(reason).hasLineCount(1);
+    assertThat(folder.resolve("run")).doesNotExist();
   }
 
   @Test

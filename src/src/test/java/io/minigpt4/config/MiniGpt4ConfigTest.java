@@ -236,6 +236,7 @@ class MiniGpt4ConfigTest {
         "eval.yaml:1: unknown key 'modle' is ignored; the nearest known one is 'model' | modle:;  arch: mini_gpt4",
         "eval.yaml:2: unknown key 'run.low_resource' is ignored; the nearest known one is 'model.low_resource' | run:;  low_resource: True",
         "eval.yaml:3: unknown key 'datasets.laion.sample_rato' is ignored; the nearest known one is 'datasets.laion.sample_ratio' | datasets:;  laion:;    sample_rato: 1",
+        "eval.yaml:3: unknown key 'datasets.laion.vis_procesor' is ignored; the nearest known one is 'datasets.laion.vis_processor' | datasets:;  laion:;    vis_procesor: {train: 1}",
         "eval.yaml:1: unknown key 'gradients' is ignored | gradients: {a: [1, {b: c}]}",
       })
   void warnsOfUnknownKeys(String warning, String yaml) {
