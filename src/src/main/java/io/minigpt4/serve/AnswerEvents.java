@@ -5,8 +5,8 @@ import io.minigpt4.chat.ChatListener;
 import io.minigpt4.generate.Generation;
 import io.minigpt4.generate.TokenScores;
 import java.time.Duration;
-import java.util.ArrayDeque;
-import java.util.Deque;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -15,9 +15,16 @@ import org.jspecify.annotations.Nullable;
  * What an engine says about the answers to one request, on its way to the thread that writes to the
  * client. The engine never waits here: if too much piles up because the client does not read, the
  * request is cancelled.
+ *
+ * <p>To wake a thread for each token would cost a small model a tenth of its speed, because its own
+ * threads want all processors. So the writer says from when on it wants to be woken; before, only
+ * an end or many events wake it.
  */
 final class AnswerEvents {
   private static final int CAPACITY = 4096;
+
+  /** Events for which a writer is woken early. */
+  private static final int MANY = CAPACITY / 16;
 
   /** Something about one of the answers. */
   sealed interface Event {
@@ -46,8 +53,15 @@ final class AnswerEvents {
   private final Metrics metrics;
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition more = lock.newCondition();
-  private final Deque<Event> events = new ArrayDeque<>();
+  private List<Event> events = new ArrayList<>();
   private boolean overflowed;
+
+  /** Whether an end is among the events. */
+  private boolean ended;
+
+  /** Whether the writer waits for whatever comes. */
+  private boolean awaited;
+
   private @Nullable ChatHandle handle;
 
   AnswerEvents(long arrival, Metrics metrics) {
@@ -74,10 +88,14 @@ final class AnswerEvents {
         if (handle != null) {
           handle.cancel();
         }
+        more.signal();
         return;
       }
       events.add(event);
-      more.signal();
+      ended |= isEnd;
+      if (awaited || ended || events.size() >= MANY) {
+        more.signal();
+      }
     } finally {
       lock.unlock();
     }
@@ -93,18 +111,39 @@ final class AnswerEvents {
     }
   }
 
-  /** The next event; null if none comes in time. */
-  @Nullable Event poll(Duration wait) throws InterruptedException {
-    long nanos = wait.toNanos();
+  /**
+   * The events that have come, oldest first. Waits until there are some and it is late enough; an
+   * end, or many events, end the waiting at any time.
+   *
+   * @param notBefore when it is late enough, as {@link System#nanoTime} counts
+   * @param patience how long to wait at most
+   * @return empty if nothing came
+   */
+  List<Event> take(long notBefore, Duration patience) throws InterruptedException {
+    long end = System.nanoTime() + patience.toNanos();
     lock.lockInterruptibly();
     try {
-      while (events.isEmpty() && nanos > 0) {
-        nanos = more.awaitNanos(nanos);
+      long now = System.nanoTime();
+      while (!ended && !overflowed && events.size() < MANY && now - end < 0) {
+        awaited = now - notBefore >= 0;
+        if (awaited && !events.isEmpty()) {
+          break;
+        }
+        more.awaitNanos((awaited ? end : earlier(notBefore, end)) - now);
+        now = System.nanoTime();
       }
-      return events.poll();
+      awaited = false;
+      ended = false;
+      List<Event> taken = events;
+      events = new ArrayList<>();
+      return taken;
     } finally {
       lock.unlock();
     }
+  }
+
+  private static long earlier(long a, long b) {
+    return a - b < 0 ? a : b;
   }
 
   /** Listens to one of the answers. */

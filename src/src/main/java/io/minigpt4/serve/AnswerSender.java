@@ -22,10 +22,18 @@ abstract class AnswerSender {
   /** After so long without news the client gets a sign of life, which tells whether it is there. */
   private static final Duration PATIENCE = Duration.ofSeconds(2);
 
+  /** How long to let events gather once some have been taken. */
+  private final Duration pause;
+
   private final List<List<Scored>> scores = new ArrayList<>();
+  private int unfinished;
   private int promptTokens;
   private int cachedTokens;
   private int newTokens;
+
+  AnswerSender(Duration pause) {
+    this.pause = pause;
+  }
 
   /**
    * Waits for all answers and sends them.
@@ -38,38 +46,51 @@ abstract class AnswerSender {
       scores.add(new ArrayList<>());
     }
     begin(body.choices());
-    int left = body.choices();
-    while (left > 0) {
-      Event event = events.poll(PATIENCE);
+    unfinished = body.choices();
+    long notBefore = System.nanoTime();
+    while (unfinished > 0) {
+      List<Event> news = events.take(notBefore, PATIENCE);
       if (events.overflowed()) {
         throw new IOException("the client does not read");
       }
-      switch (event) {
-        case null -> idle();
-        case Started started -> {
-          promptTokens = started.promptTokens();
-          // Of several answers the first one computes what the others then find.
-          cachedTokens = started.choice() == 0 ? started.cachedTokens() : cachedTokens;
+      try {
+        for (Event event : news) {
+          take(event);
         }
-        case Scored scored -> scores.get(scored.choice()).add(scored);
-        case Finished finished -> {
-          newTokens += finished.generation().ids().size();
-          finished(
-              finished.choice(),
-              finished.generation(),
-              finishReason(finished.generation()),
-              takeScores(finished.choice()));
-          left--;
-        }
-        case Failed failed -> throw failure(failed.reason());
-        case Restarted restarted -> {
-          takeScores(restarted.choice());
-          event(restarted);
-        }
-        case Text text -> event(text);
+      } catch (RuntimeException e) {
+        flush(); // what came before the failure
+        throw e;
       }
+      if (news.isEmpty()) {
+        idle();
+      } else {
+        flush();
+      }
+      notBefore = System.nanoTime() + pause.toNanos();
     }
     end(new Usage(promptTokens, cachedTokens, newTokens), body);
+  }
+
+  private void take(Event event) throws IOException {
+    switch (event) {
+      case Started started -> {
+        promptTokens = started.promptTokens();
+        // Of several answers the first one computes what the others then find.
+        cachedTokens = started.choice() == 0 ? started.cachedTokens() : cachedTokens;
+      }
+      case Scored scored -> scores.get(scored.choice()).add(scored);
+      case Finished finished -> {
+        newTokens += finished.generation().ids().size();
+        finished(finished.choice(), finished.generation(), finishReason(finished.generation()));
+        unfinished--;
+      }
+      case Failed failed -> throw failure(failed.reason());
+      case Restarted restarted -> {
+        takeScores(restarted.choice());
+        restarted(restarted.choice());
+      }
+      case Text text -> text(text.choice(), text.piece());
+    }
   }
 
   /** The scores of a choice that have not been sent yet. */
@@ -79,14 +100,19 @@ abstract class AnswerSender {
 
   abstract void begin(int choices) throws IOException;
 
-  /** A piece of text, or a new start. */
-  abstract void event(Event event) throws IOException;
+  /** A piece of an answer. */
+  abstract void text(int choice, String piece);
 
+  /** All pieces of an answer so far are void. */
+  abstract void restarted(int choice);
+
+  /** There are no more events for now. */
+  abstract void flush() throws IOException;
+
+  /** Nothing has come for a while. */
   abstract void idle() throws IOException;
 
-  abstract void finished(
-      int choice, Generation generation, String finishReason, List<Scored> unsent)
-      throws IOException;
+  abstract void finished(int choice, Generation generation, String finishReason);
 
   abstract void end(Usage usage, ChatBody body) throws IOException;
 

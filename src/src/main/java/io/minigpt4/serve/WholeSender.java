@@ -1,11 +1,10 @@
 package io.minigpt4.serve;
 
 import io.minigpt4.generate.Generation;
-import io.minigpt4.serve.AnswerEvents.Event;
-import io.minigpt4.serve.AnswerEvents.Scored;
 import io.minigpt4.serve.CompletionWriter.Answer;
 import io.minigpt4.serve.CompletionWriter.Usage;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -16,6 +15,10 @@ import java.util.TreeMap;
  */
 final class WholeSender extends AnswerSender {
   private static final long BLANKS_AFTER_NANOS = 5_000_000_000L;
+
+  /** Nothing is sent before the end but blanks. */
+  private static final Duration PAUSE = Duration.ofSeconds(1);
+
   private static final byte[] BLANK = {' '};
 
   private final Call call;
@@ -24,6 +27,7 @@ final class WholeSender extends AnswerSender {
   private long lastSign = System.nanoTime();
 
   WholeSender(Call call, CompletionWriter writer) {
+    super(PAUSE);
     this.call = call;
     this.writer = writer;
   }
@@ -32,7 +36,17 @@ final class WholeSender extends AnswerSender {
   void begin(int choices) {}
 
   @Override
-  void event(Event event) throws IOException {
+  void text(int choice, String piece) {
+    // The generation holds all of it.
+  }
+
+  @Override
+  void restarted(int choice) {
+    // Nothing has been sent that could be void.
+  }
+
+  @Override
+  void flush() throws IOException {
     idle();
   }
 
@@ -50,8 +64,8 @@ final class WholeSender extends AnswerSender {
   }
 
   @Override
-  void finished(int choice, Generation generation, String finishReason, List<Scored> unsent) {
-    answers.put(choice, new Answer(generation.text(), finishReason, unsent));
+  void finished(int choice, Generation generation, String finishReason) {
+    answers.put(choice, new Answer(generation.text(), finishReason, takeScores(choice)));
   }
 
   @Override
