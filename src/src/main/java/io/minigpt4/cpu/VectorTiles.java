@@ -75,10 +75,10 @@ final class VectorTiles {
     int w0 = wAt;
     FloatVector a00, a10, a20, a30;
     if (add) {
-      a00 = load(acc, accAt + 0 * n);
-      a10 = load(acc, accAt + 1 * n);
-      a20 = load(acc, accAt + 2 * n);
-      a30 = load(acc, accAt + 3 * n);
+      a00 = FloatVector.fromArray(SPECIES, acc, accAt + 0 * n);
+      a10 = FloatVector.fromArray(SPECIES, acc, accAt + 1 * n);
+      a20 = FloatVector.fromArray(SPECIES, acc, accAt + 2 * n);
+      a30 = FloatVector.fromArray(SPECIES, acc, accAt + 3 * n);
     } else {
       FloatVector zero = FloatVector.zero(SPECIES);
       a00 = zero;
@@ -128,14 +128,14 @@ final class VectorTiles {
     int w0 = wAt;
     FloatVector a00, a01, a10, a11, a20, a21, a30, a31;
     if (add) {
-      a00 = load(acc, accAt + 0 * n);
-      a01 = load(acc, accAt + 1 * n);
-      a10 = load(acc, accAt + 2 * n);
-      a11 = load(acc, accAt + 3 * n);
-      a20 = load(acc, accAt + 4 * n);
-      a21 = load(acc, accAt + 5 * n);
-      a30 = load(acc, accAt + 6 * n);
-      a31 = load(acc, accAt + 7 * n);
+      a00 = FloatVector.fromArray(SPECIES, acc, accAt + 0 * n);
+      a01 = FloatVector.fromArray(SPECIES, acc, accAt + 1 * n);
+      a10 = FloatVector.fromArray(SPECIES, acc, accAt + 2 * n);
+      a11 = FloatVector.fromArray(SPECIES, acc, accAt + 3 * n);
+      a20 = FloatVector.fromArray(SPECIES, acc, accAt + 4 * n);
+      a21 = FloatVector.fromArray(SPECIES, acc, accAt + 5 * n);
+      a30 = FloatVector.fromArray(SPECIES, acc, accAt + 6 * n);
+      a31 = FloatVector.fromArray(SPECIES, acc, accAt + 7 * n);
     } else {
       FloatVector zero = FloatVector.zero(SPECIES);
       a00 = zero;
@@ -198,18 +198,18 @@ final class VectorTiles {
     int w0 = wAt;
     FloatVector a00, a01, a02, a10, a11, a12, a20, a21, a22, a30, a31, a32;
     if (add) {
-      a00 = load(acc, accAt + 0 * n);
-      a01 = load(acc, accAt + 1 * n);
-      a02 = load(acc, accAt + 2 * n);
-      a10 = load(acc, accAt + 3 * n);
-      a11 = load(acc, accAt + 4 * n);
-      a12 = load(acc, accAt + 5 * n);
-      a20 = load(acc, accAt + 6 * n);
-      a21 = load(acc, accAt + 7 * n);
-      a22 = load(acc, accAt + 8 * n);
-      a30 = load(acc, accAt + 9 * n);
-      a31 = load(acc, accAt + 10 * n);
-      a32 = load(acc, accAt + 11 * n);
+      a00 = FloatVector.fromArray(SPECIES, acc, accAt + 0 * n);
+      a01 = FloatVector.fromArray(SPECIES, acc, accAt + 1 * n);
+      a02 = FloatVector.fromArray(SPECIES, acc, accAt + 2 * n);
+      a10 = FloatVector.fromArray(SPECIES, acc, accAt + 3 * n);
+      a11 = FloatVector.fromArray(SPECIES, acc, accAt + 4 * n);
+      a12 = FloatVector.fromArray(SPECIES, acc, accAt + 5 * n);
+      a20 = FloatVector.fromArray(SPECIES, acc, accAt + 6 * n);
+      a21 = FloatVector.fromArray(SPECIES, acc, accAt + 7 * n);
+      a22 = FloatVector.fromArray(SPECIES, acc, accAt + 8 * n);
+      a30 = FloatVector.fromArray(SPECIES, acc, accAt + 9 * n);
+      a31 = FloatVector.fromArray(SPECIES, acc, accAt + 10 * n);
+      a32 = FloatVector.fromArray(SPECIES, acc, accAt + 11 * n);
     } else {
       FloatVector zero = FloatVector.zero(SPECIES);
       a00 = zero;
