@@ -21,6 +21,9 @@ final class Attention implements Team.Task {
   /** Keys per step; equals the page size, so that a block never spans two pages. */
   private static final int BLOCK = KvCache.Pool.PAGE;
 
+  /** The most keys per step where they are not in pages. */
+  private static final int MOST_KEYS = 96;
+
   /** Multiplications below which waking other threads costs more than it brings. */
   private static final long SERIAL_WORK = 1 << 16;
 
@@ -49,6 +52,9 @@ final class Attention implements Team.Task {
   private long vStride;
   private int queries;
   private int keys;
+
+  /** Keys per step. */
+  private int step;
 
   // Causal attention over a batch's caches; null for full attention.
   private @Nullable Batch batch;
@@ -101,6 +107,7 @@ final class Attention implements Team.Task {
     kvHeads = heads;
     queries = queriesEach;
     keys = keysEach;
+    step = evenStep(keysEach);
     scale = factor;
     sequences = items;
     launch((long) items * queriesEach * keysEach);
@@ -111,6 +118,7 @@ final class Attention implements Team.Task {
     KvCache.Pool pool = rows.cache(0).pool();
     batch = rows;
     layer = layerIndex;
+    step = BLOCK;
     type = pool.dtype();
     kvHeads = pool.kvHeads();
     scale = (float) (1 / Math.sqrt(headDim));
@@ -121,6 +129,12 @@ final class Attention implements Team.Task {
     }
     launch(scores);
     batch = null;
+  }
+
+  /** Divides keys evenly: a last step of a few would cost nearly as much as a whole one. */
+  private static int evenStep(int keyCount) {
+    int steps = Math.max(1, (keyCount + MOST_KEYS - 1) / MOST_KEYS);
+    return roundUp((keyCount + steps - 1) / steps);
   }
 
   private int rowsOf(int sequence) {
@@ -236,7 +250,7 @@ final class Attention implements Team.Task {
 
   /**
    * Some panels of one head. Per panel there are queries [headDim][width], results [headDim][width]
-   * and the state of the online softmax [3][width]; scores [BLOCK][width] are shared.
+   * and the state of the online softmax [3][width]; scores [step][width] are shared.
    *
    * @param part which of the head's groups of panels; the last, which see most keys, come first
    */
@@ -253,8 +267,8 @@ final class Attention implements Team.Task {
     int scoresAt = Buffer.START + perLane * lanesInAll;
     float[] buffer =
         buffers[worker].floats(
-            (long) perLane * lanesInAll + (long) BLOCK * kernels.maxVectors() * lanes);
-    float[] block = blocks[worker].floats(2L * BLOCK * roundUp(headDim));
+            (long) perLane * lanesInAll + (long) step * kernels.maxVectors() * lanes);
+    float[] block = blocks[worker].floats(2L * step * roundUp(headDim));
     Batch rows = batch;
     KvCache cache = rows == null ? null : rows.cache(sequence);
     int past = cache == null ? 0 : cache.length();
@@ -266,8 +280,8 @@ final class Attention implements Team.Task {
     }
     int end = Math.min(count, panels.firstRow(last + 1));
     int total = cache == null ? keys : past + end;
-    for (int j = 0; j < total; j += BLOCK) {
-      int size = Math.min(BLOCK, total - j);
+    for (int j = 0; j < total; j += step) {
+      int size = Math.min(step, total - j);
       if (cache == null) {
         long row = (long) sequence * keys + j;
         long column = (long) head * headDim;
@@ -323,21 +337,21 @@ final class Attention implements Team.Task {
     Arrays.fill(block, size * headDim, roundUp(size) * headDim, 0);
   }
 
-  /** Values as [headDim, rounded up][BLOCK] behind the keys; {@code scratch} may be overwritten. */
+  /** Values as [headDim, rounded up][step] behind the keys; {@code scratch} may be overwritten. */
   private void loadValues(
       long from, long stride, int size, float[] block, float[] scratch, int scratchAt) {
-    int at = BLOCK * headDim;
+    int at = step * headDim;
     if (type == DType.F32) {
-      kernels.pack(from, stride, size, headDim, block, at, BLOCK);
+      kernels.pack(from, stride, size, headDim, block, at, step);
     } else {
       for (int j = 0; j < size; j++) {
         kernels.toFloats(type, from + j * stride * type.bytes(), scratch, scratchAt, headDim);
         for (int d = 0; d < headDim; d++) {
-          block[at + d * BLOCK + j] = scratch[scratchAt + d];
+          block[at + d * step + j] = scratch[scratchAt + d];
         }
       }
     }
-    Arrays.fill(block, at + headDim * BLOCK, at + roundUp(headDim) * BLOCK, 0);
+    Arrays.fill(block, at + headDim * step, at + roundUp(headDim) * step, 0);
   }
 
   /** One panel meets one block of keys and values, {@code firstKey} being the first's position. */
@@ -369,9 +383,9 @@ final class Attention implements Team.Task {
       kernels.scaleColumns(buffer, resultAt, headDim, width, buffer, state + 2 * width);
     }
     for (int d = 0; d < headDim; d += Kernels.TILE_ROWS) {
-      int values = (headDim + d) * BLOCK;
+      int values = (headDim + d) * step;
       int acc = resultAt + d * width;
-      kernels.tile(vectors, buffer, scoresAt, block, values, BLOCK, size, buffer, acc, add);
+      kernels.tile(vectors, buffer, scoresAt, block, values, step, size, buffer, acc, add);
     }
   }
 

@@ -3,6 +3,7 @@ package io.minigpt4.cpu;
 import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.GT;
 import static jdk.incubator.vector.VectorOperators.LSHL;
+import static jdk.incubator.vector.VectorOperators.LT;
 import static jdk.incubator.vector.VectorOperators.MAX;
 
 import java.nio.ByteOrder;
@@ -40,11 +41,15 @@ final class VectorMath {
    * larger: x = n ln 2 + r with |r| ≤ ln 2 / 2, a polynomial in r (the coefficients are those of
    * the Cephes library's expf) and n put into the exponent. Adding 1.5 · 2²³ rounds to an integer
    * and leaves it in the low bits; 127 more, and these are the bits of 2ⁿ's exponent already. The
-   * limits let n reach the exponents of zero and of infinity, no further.
+   * limits let n reach the exponents of zero and of infinity, no further; they are not set by min
+   * and max, which take seven instructions each for what Java demands of zeros and NaNs.
    */
   private static FloatVector exp(FloatVector x) {
     FloatVector magic = FloatVector.broadcast(SPECIES, MAGIC);
-    x = x.min(FloatVector.broadcast(SPECIES, HIGHEST)).max(FloatVector.broadcast(SPECIES, LOWEST));
+    FloatVector highest = FloatVector.broadcast(SPECIES, HIGHEST);
+    FloatVector lowest = FloatVector.broadcast(SPECIES, LOWEST);
+    x = x.blend(highest, x.compare(GT, highest));
+    x = x.blend(lowest, x.compare(LT, lowest));
     FloatVector shifted = x.fma(FloatVector.broadcast(SPECIES, 1.442695f), magic);
     FloatVector n = shifted.sub(magic);
     FloatVector r = n.fma(FloatVector.broadcast(SPECIES, -0.6933594f), x);
