@@ -85,6 +85,11 @@ final class BatchBench implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    for (int count : sequences) {
+      BenchOptions.atLeastOne("--sequences", count);
+    }
+    BenchOptions.atLeastOne("--prompt", promptRows);
+    BenchOptions.atLeastOne("--tokens", tokens);
     try (Target target = options.open();
         MiniGpt4 demo =
             new ModelLoader(target.ops(), LoadListener.NONE)

@@ -41,27 +41,34 @@ final class BenchOptions {
       description = "Where to look first for NVIDIA's libraries.")
   private @Nullable Path cudaPath;
 
-  int threads() {
-    if (threads < 1) {
-      throw new UserException("--threads must be at least 1, not " + threads);
+  /**
+   * An option's value.
+   *
+   * @throws UserException if it is less than one
+   */
+  static int atLeastOne(String option, int value) {
+    if (value < 1) {
+      throw new UserException(option + " must be at least 1, not " + value);
     }
-    return threads;
+    return value;
+  }
+
+  int threads() {
+    return atLeastOne("--threads", threads);
   }
 
   @Nullable Path cudaPath() {
     return cudaPath;
   }
 
-  /** Opens the device that was asked for. */
+  /** Opens the device that was asked for, if the options make sense. */
   Target open() {
+    rounds();
     return Target.open(device, cudaPath, threads(), clock);
   }
 
   int rounds() {
-    if (rounds < 1) {
-      throw new UserException("--rounds must be at least 1, not " + rounds);
-    }
-    return rounds;
+    return atLeastOne("--rounds", rounds);
   }
 
   @Nullable Path json() {

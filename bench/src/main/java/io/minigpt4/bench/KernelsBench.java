@@ -7,6 +7,7 @@ import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
 import java.io.PrintWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -67,6 +68,9 @@ final class KernelsBench implements Callable<Integer> {
       streams(ops);
       quantisedStreams(ops);
       attention(ops);
+      if (cases.isEmpty()) {
+        throw new UserException("--only: no benchmark has '" + only + "' in its name");
+      }
       for (Case c : cases) {
         c.run.run();
       }

@@ -108,6 +108,7 @@ final class LlmBench implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    BenchOptions.atLeastOne("--tokens", tokens);
     SplittableRandom random = new SplittableRandom(1);
     for (int i = 0; i < PREFILL; i++) {
       ids[i] = random.nextInt(3, VOCABULARY);

@@ -30,7 +30,7 @@ import picocli.CommandLine.Spec;
 public final class Main implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
 
-  private Main() {}
+  Main() {}
 
   /** Runs the benchmark that the arguments name and exits with its code. */
   public static void main(String[] args) {

@@ -54,7 +54,7 @@ record SavedReport(Map<String, String> facts, Map<String, Row> rows) {
     } catch (JsonProcessingException e) {
       throw new UserException(file + " is no JSON: " + e.getOriginalMessage(), e);
     } catch (IOException e) {
-      throw new UserException("cannot read " + file + ": " + e.getMessage(), e);
+      throw new UserException(file + " cannot be read: " + UserException.reason(e), e);
     }
     if (!found) {
       throw new UserException(file + " is no report: it has no array \"" + RESULTS + "\"");

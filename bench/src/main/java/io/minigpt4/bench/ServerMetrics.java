@@ -3,6 +3,7 @@ package io.minigpt4.bench;
 import io.minigpt4.config.JsonFile;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -47,13 +48,21 @@ final class ServerMetrics {
     if (key != null) {
       request.header("Authorization", "Bearer " + key);
     }
-    HttpResponse<String> response =
-        http.send(request.build(), HttpResponse.BodyHandlers.ofString());
+    HttpResponse<String> response = send(request.build());
     if (response.statusCode() != 200) {
       throw new UserException(
           server + path + " answers with status " + response.statusCode() + ", not 200");
     }
     return response.body();
+  }
+
+  private HttpResponse<String> send(HttpRequest request) throws IOException, InterruptedException {
+    try {
+      return http.send(request, HttpResponse.BodyHandlers.ofString());
+    } catch (ConnectException e) {
+      throw new UserException(
+          "nothing listens at " + server + "; start a server, or omit --url", e);
+    }
   }
 
   /** Model and device. */

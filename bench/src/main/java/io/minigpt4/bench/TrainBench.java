@@ -137,6 +137,7 @@ final class TrainBench implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    BenchOptions.atLeastOne("--batch", samples);
     try (Target target = options.open()) {
       Report report = options.report(target.ops().device());
       report.fact("model", shape + " " + dtype + (recompute ? ", recomputing" : ""));

@@ -44,6 +44,8 @@ final class VisionBench implements Callable<Integer> {
 
   @Override
   public Integer call() {
+    BenchOptions.atLeastOne("--layers", layers);
+    BenchOptions.atLeastOne("--batch", batch);
     VisionConfig config = new VisionConfig(224, 14, 1408, layers, 16, 6144, 1e-6f);
     int rows = config.numTokens();
     double width = 1408;

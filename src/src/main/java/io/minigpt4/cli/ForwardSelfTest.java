@@ -143,7 +143,12 @@ final class ForwardSelfTest {
 
   private void rows(int m, int width) {
     String shape = m + "×" + width;
-    long one = 2L * m * width;
+    norms(m, width, shape, 2L * m * width);
+    elements(m, width, shape, 2L * m * width);
+  }
+
+  /** Norms of rows; {@code one} is how many bytes an operand has in float16. */
+  private void norms(int m, int width, String shape, long one) {
     test.compare(
         "layer norm",
         shape,
@@ -192,6 +197,10 @@ final class ForwardSelfTest {
           Tensor out = ops.allocate(ops.activation(), m, width);
           return new Call(out, () -> ops.addRmsNorm(x, delta, weight, 1e-6f, out));
         });
+  }
+
+  /** What computes each element by itself. */
+  private void elements(int m, int width, String shape, long one) {
     test.compare(
         "add",
         shape,

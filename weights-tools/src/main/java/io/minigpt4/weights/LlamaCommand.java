@@ -58,6 +58,9 @@ final class LlamaCommand implements Callable<Integer> {
     if (context < 1 || context > 1 << 20) {
       throw new UserException("--context must be between 1 and " + (1 << 20) + ", not " + context);
     }
+    if (!Files.isDirectory(folder)) {
+      throw new UserException(folder + " is not a folder: name the one with params.json");
+    }
     Path pieces = tokenizer();
     try (MetaLlama llama = new MetaLlama(folder, type.dtype())) {
       if (Tokenizer.load(pieces).size() > llama.vocabulary()) {

@@ -70,5 +70,6 @@ class LlamaCommandTest {
   @Test
   void aFolderWithoutMetasFilesIsRefused() {
     Tiny.assertRefused(convert(Tiny.FILES), "params.json");
+    Tiny.assertRefused(convert(dir.resolve("nowhere")), "nowhere is not a folder");
   }
 }
