@@ -172,6 +172,33 @@ test('a conversation outlives a reload, and ends with a restart', async () => {
   await page.locator('#welcome').waitFor();
 });
 
+test('a reload in the middle of an answer keeps the question', async () => {
+  await page.route(CHAT, () => {}); // an answer that never comes
+  await add(SCENE);
+  await question().fill('What is this?');
+  await page.click('#send');
+  await page.waitForTimeout(300);
+  await page.reload();
+  await page.locator('.message.user .shown img').waitFor();
+  await page.getByText('Stopped.', { exact: true }).first().waitFor();
+  await page.unroute(CHAT);
+  await page.getByRole('button', { name: 'Retry' }).click();
+  await finished();
+  assert.match(await lastAnswer(), /\w/);
+});
+
+test('what a model takes back is not shown', async () => {
+  const chunk = (choice) => `data: ${JSON.stringify({ choices: [choice] })}\n\n`;
+  await page.route(CHAT, (route) => route.fulfill({
+    status: 200, contentType: 'text/event-stream',
+    body: chunk({ delta: { content: 'No. Assistant' } }) + chunk({ delta: {}, restarted: true })
+      + chunk({ delta: { content: 'Yes.' } }) + chunk({ delta: {}, finish_reason: 'stop' }) + 'data: [DONE]\n\n',
+  }));
+  await add(SCENE);
+  await ask('Is it?');
+  assert.equal(await lastAnswer(), 'Yes.');
+});
+
 test('pictures come by paste, by drop and from the camera; they can be taken away', async () => {
   const data = (await readFile(SCENE)).toString('base64');
   await page.evaluate(async (base64) => {
@@ -212,6 +239,10 @@ test('the keyboard is enough', async () => {
   for (const wanted of ['theme', 'save', 'restart', 'setting-temperature', 'question', 'send', 'add', 'camera', 'Copy', 'Edit', 'Retry']) {
     assert.ok(reached.has(wanted), `${wanted} cannot be reached: ${[...reached]}`);
   }
+  await page.getByRole('button', { name: 'Retry' }).focus();
+  await page.keyboard.press('Enter');
+  await finished();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'conversation', 'where the keyboard goes on');
 });
 
 test('it fits a phone', async () => {
@@ -225,6 +256,20 @@ test('it fits a phone', async () => {
   assert.ok(send.height >= 40 && send.y + send.height <= 640);
   assert.ok((await page.locator('#conversation').boundingBox()).height > 200);
   await accessible('on a phone');
+});
+
+test('it fits the smallest phone, and one on its side', async () => {
+  for (const [width, height, least] of [[320, 568, 150], [640, 320, 100]]) {
+    await open({ viewport: { width, height }, hasTouch: true, isMobile: true });
+    await add(SCENE);
+    await ask('Where is the heart?');
+    await ask('x'.repeat(300));
+    const [wide, tall] = await page.evaluate(() =>
+      [document.documentElement.scrollWidth, document.documentElement.scrollHeight]);
+    assert.ok(wide <= width && tall <= height, `${wide} × ${tall} at ${width} × ${height}`);
+    const room = (await page.locator('#conversation').boundingBox()).height;
+    assert.ok(room >= least, `${room} for the conversation at ${width} × ${height}`);
+  }
 });
 
 test('axe finds nothing grave, in the light and in the dark', async () => {

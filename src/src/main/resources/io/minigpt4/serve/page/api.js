@@ -49,9 +49,10 @@ export class Api {
    * @param {object} body of the request, without `stream`
    * @param {AbortSignal} signal ends it
    * @param {(text: string) => void} onText gets the answer piece by piece
+   * @param {() => void} onRestart what came so far is void, the model has begun anew
    * @returns {Promise<{end: string, tokens: number | undefined}>} why it ended, and its length
    */
-  async complete(body, signal, onText) {
+  async complete(body, signal, onText, onRestart) {
     const response = await this.#fetch('/v1/chat/completions', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -69,7 +70,7 @@ export class Api {
         }
         for (const data of parser.push(value)) {
           if (data !== '[DONE]') {
-            take(JSON.parse(data), result, onText);
+            take(JSON.parse(data), result, onText, onRestart);
           }
         }
       }
@@ -86,11 +87,14 @@ export class Api {
   }
 }
 
-function take(chunk, result, onText) {
+function take(chunk, result, onText, onRestart) {
   if (chunk.error) {
     throw new ApiError('failed', chunk.error.message ?? 'The server failed.');
   }
   const choice = chunk.choices?.[0];
+  if (choice?.restarted) {
+    onRestart();
+  }
   if (choice?.delta?.content) {
     onText(choice.delta.content);
   }

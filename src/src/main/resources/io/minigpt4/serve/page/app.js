@@ -113,12 +113,22 @@ function send() {
   answer(conversation.ask(text, pictures));
 }
 
+/** Where the keyboard goes on when the button that had the focus is gone. */
+function keepFocus(instead) {
+  const focused = document.activeElement;
+  if (!focused || focused === document.body || focused.hidden || focused.disabled) {
+    instead.focus({ preventScroll: true });
+  }
+}
+
 /** Fills an open answer. */
 async function answer(turn) {
   closeNotice();
   running = new AbortController();
   show();
+  keepFocus($('stop'));
   toBottom();
+  save(conversation.turns);
   say('The answer is on its way.');
   const start = performance.now();
   let first = 0;
@@ -132,20 +142,24 @@ async function answer(turn) {
       if (follow) {
         toBottom();
       }
+    }, () => {
+      turn.text = '';
+      messages.grow('');
     });
     turn.end = result.end;
     speed(start, first, performance.now(), result.tokens);
     say(turn.text);
   } catch (e) {
     turn.end = e.name === 'AbortError' ? 'stopped' : 'failed';
-    if (turn.end === 'stopped') {
-      say('Stopped.');
-    } else {
+    if (turn.end !== 'stopped') {
       fail(e);
+    } else if (conversation.turns.includes(turn)) {
+      say('Stopped.');
     }
   }
   running = null;
   show();
+  keepFocus($('conversation'));
   if (isAtBottom()) {
     toBottom();
   }
