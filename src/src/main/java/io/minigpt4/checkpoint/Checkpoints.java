@@ -65,12 +65,16 @@ public final class Checkpoints {
         folder + " has no checkpoint: none of " + String.join(", ", FOLDER_FILES) + " is there");
   }
 
+  /** What a file is by its content. */
+  static FileType type(Path file) {
+    try (Arena arena = Arena.ofConfined()) {
+      return FileType.of(MappedFile.map(file, arena));
+    }
+  }
+
   /** Opens a file by its content. */
   static Checkpoint openFile(Path file) {
-    FileType type;
-    try (Arena arena = Arena.ofConfined()) {
-      type = FileType.of(MappedFile.map(file, arena));
-    }
+    FileType type = type(file);
     return switch (type) {
       case SAFETENSORS -> SafeTensors.open(file);
       case ZIP, PICKLE -> TorchCheckpoint.open(file);

@@ -28,7 +28,8 @@ final class Json {
   /** What the parser has to complain about, and where, on one line. */
   static String reason(JacksonException e) {
     var location = e.getLocation();
-    return e.getOriginalMessage()
+    // The parser names its source, a file's reader, and does not show it.
+    return e.getOriginalMessage().replaceFirst(" \\(start marker at .*", "")
         + (location == null ? "" : " (character " + location.getCharOffset() + ")");
   }
 }

@@ -34,11 +34,16 @@ final class MappedFile {
    * Maps a whole file, read-only.
    *
    * @param arena owns the mapping
-   * @throws UserException if it is missing, a folder, empty or not readable
+   * @throws UserException if it is missing, a folder, no file, empty or not readable
    */
   static MemorySegment map(Path file, Arena arena) {
     if (Files.isDirectory(file)) {
       throw new UserException(file + " is a folder where a checkpoint file is expected");
+    }
+    if (Files.exists(file) && !Files.isRegularFile(file)) {
+      // Opening a pipe would wait for somebody who writes into it.
+      throw new UserException(
+          file + " is a device or pipe where a checkpoint file is expected: save it as a file");
     }
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       long size = channel.size();

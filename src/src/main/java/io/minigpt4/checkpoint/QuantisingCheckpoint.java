@@ -52,6 +52,7 @@ public final class QuantisingCheckpoint implements Checkpoint {
    * @param inner from now on closed by {@link #close}
    * @param prefix what the language model's names begin with; may be empty
    * @param quantiser for the matrices of the layers
+   * @throws UserException if a name that scales will have is taken
    */
   public QuantisingCheckpoint(Checkpoint inner, String prefix, Quantiser quantiser) {
     this.inner = inner;
@@ -70,12 +71,25 @@ public final class QuantisingCheckpoint implements Checkpoint {
 
   private boolean isFloatMatrix(String name) {
     DType type = inner.dtype(name);
-    return inner.shape(name).length == 2
+    long[] shape = inner.shape(name);
+    return shape.length == 2
+        && Tensor.elements(shape) > 0
         && (type == DType.F32 || type == DType.F16 || type == DType.BF16);
   }
 
   private void add(String name, Quantiser quantiser) {
     DType type = quantiser.type();
+    String scalesName = name + QuantisedTensors.SCALES;
+    if (inner.contains(scalesName)) {
+      throw new UserException(
+          "'"
+              + scalesName
+              + "' in "
+              + inner.source(scalesName)
+              + " is where the scales of '"
+              + name
+              + "' are to go: is the matrix quantised in another way already?");
+    }
     long rows = inner.shape(name)[0];
     long width = inner.shape(name)[1];
     long bytes = Quantised.rowBytes(type, width, quantiser.group());
@@ -84,8 +98,7 @@ public final class QuantisingCheckpoint implements Checkpoint {
     LongList shape = LongList.of(rows, bytes);
     LongList scaleShape = type == DType.Q8 ? LongList.of(rows) : LongList.of(rows, scales);
     entries.put(name, new Entry(QuantisedTensors.storedType(type), shape, name));
-    entries.put(
-        name + QuantisedTensors.SCALES, new Entry(Quantised.scaleType(type), scaleShape, name));
+    entries.put(scalesName, new Entry(Quantised.scaleType(type), scaleShape, name));
   }
 
   /** The names of the matrices that are quantised here. */

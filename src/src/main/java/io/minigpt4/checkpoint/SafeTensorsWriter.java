@@ -12,7 +12,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -85,10 +84,8 @@ public final class SafeTensorsWriter implements AutoCloseable {
    * @param target replaced on {@link #commit}
    */
   public SafeTensorsWriter(Path target) {
-    this.target = place(target.toAbsolutePath());
-    String unique = Long.toHexString(ProcessHandle.current().pid() ^ System.nanoTime());
-    this.temporary =
-        this.target.resolveSibling("." + this.target.getFileName() + "." + unique + ".tmp");
+    this.target = TargetFile.place(target);
+    this.temporary = TargetFile.temporary(this.target);
   }
 
   /**
@@ -102,15 +99,6 @@ public final class SafeTensorsWriter implements AutoCloseable {
       tensors.forEach((name, tensor) -> writer.declare(name, tensor.dtype(), tensor.shape()));
       tensors.forEach(writer::write);
       writer.commit();
-    }
-  }
-
-  /** Where the file is to lie: behind a symbolic link, so that the link stays one. */
-  private static Path place(Path target) {
-    try {
-      return Files.isSymbolicLink(target) ? target.toRealPath() : target;
-    } catch (IOException e) {
-      throw new UserException(target + " is a symbolic link to nowhere: name another file", e);
     }
   }
 
@@ -291,15 +279,7 @@ public final class SafeTensorsWriter implements AutoCloseable {
   private FileChannel file() throws IOException {
     FileChannel out = channel;
     if (out == null) {
-      if (Files.isDirectory(target)) {
-        throw new UserException(target + " is a folder: give the name of a file to write");
-      }
-      if (Files.exists(target) && !Files.isRegularFile(target)) {
-        throw new UserException(target + " is a device or pipe: give the name of a file to write");
-      }
-      if (Files.exists(target) && !Files.isWritable(target)) {
-        throw new UserException(target + " is write-protected: give another name");
-      }
+      TargetFile.requireReplaceable(target);
       out = FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
       channel = out;
       behind = new WriteBehind(out);
@@ -404,8 +384,6 @@ public final class SafeTensorsWriter implements AutoCloseable {
   }
 
   private UserException unwritable(IOException e) {
-    boolean noFolder = e instanceof NoSuchFileException;
-    String reason = noFolder ? "its folder does not exist: create it" : UserException.reason(e);
-    return new UserException(target + " cannot be written: " + reason, e);
+    return TargetFile.unwritable(target, e);
   }
 }

@@ -61,6 +61,9 @@ final class ShardIndex {
     if (!Files.exists(path)) {
       throw bad("the shard " + path + " is missing: download it too");
     }
+    if (Checkpoints.type(path) == FileType.JSON) {
+      throw bad("the shard " + path + " is an index itself: name files with tensors in it");
+    }
     return Checkpoints.openFile(path);
   }
 

@@ -5,15 +5,17 @@ import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -45,18 +47,19 @@ public final class TorchWriter {
    */
   public static void write(Path target, Map<?, ?> root) {
     TorchWriter writer = new TorchWriter();
-    Path place = target.toAbsolutePath();
-    String unique = Long.toHexString(ProcessHandle.current().pid() ^ System.nanoTime());
-    Path temporary = place.resolveSibling("." + place.getFileName() + "." + unique + ".tmp");
+    Path place = TargetFile.place(target);
+    TargetFile.requireReplaceable(place);
+    Path temporary = TargetFile.temporary(place);
     try {
-      try (FileOutputStream file = new FileOutputStream(temporary.toFile())) {
-        writer.zip(file, root);
-        file.getFD().sync();
+      try (FileChannel file =
+          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+        writer.zip(Channels.newOutputStream(file), root);
+        file.force(true);
       }
       Files.move(
           temporary, place, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {
-      throw new UserException(target + " cannot be written: " + UserException.reason(e), e);
+      throw TargetFile.unwritable(place, e);
     } finally {
       try {
         Files.deleteIfExists(temporary);

@@ -16,6 +16,9 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -71,6 +74,7 @@ class CheckpointsTest {
         "has no 'weight_map' | {'weight_map':[]}",
         "the file of tensor 'a' is not a string | {'weight_map':{'a':1}}",
         "Unexpected end-of-input | {'weight_map':{'a'",
+        "model.safetensors.index.json is an index itself | {'weight_map':{'a':'model.safetensors.index.json'}}",
       })
   void refusesIndexesThatDoNotFit(String reason, String json) throws IOException {
     write("one.safetensors", Map.of("a", tensor(1)));
@@ -79,7 +83,9 @@ class CheckpointsTest {
     assertThatThrownBy(() -> Checkpoints.open(dir).close())
         .isInstanceOf(UserException.class)
         .hasMessageContaining("model.safetensors.index.json")
-        .hasMessageContaining(reason);
+        .hasMessageContaining(reason)
+        .message()
+        .doesNotContain("REDACTED");
   }
 
   @Test
@@ -88,6 +94,20 @@ class CheckpointsTest {
     write("model.safetensors", Map.of("a", tensor(1)));
     try (Checkpoint c = Checkpoints.open(dir)) {
       assertThat(c.metadata()).containsEntry("file", "model.safetensors");
+    }
+  }
+
+  /** Opening a pipe waits for ever if nobody writes into it. */
+  @Test
+  @Timeout(20)
+  @EnabledOnOs(OS.LINUX)
+  void refusesWhatIsNoFile() throws Exception {
+    Path pipe = dir.resolve("pipe");
+    assertThat(new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor()).isZero();
+    for (Path path : List.of(pipe, Path.of("/dev/zero"))) {
+      assertThatThrownBy(() -> Checkpoints.open(path).close())
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining(path + " is a device or pipe");
     }
   }
 

@@ -2,6 +2,7 @@ package io.minigpt4.checkpoint;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
@@ -77,6 +78,30 @@ class QuantisedTensorsTest {
               "llm.model.layers.3.input_layernorm.weight",
               "model.layers.3.mlp.up_proj.weight");
       assertThat(view.source(LAYER + ".scales")).endsWith("original.safetensors");
+    }
+  }
+
+  @Test
+  void matricesWithoutElementsStayAsTheyAre() {
+    for (long[] shape : new long[][] {{0, 64}, {64, 0}}) {
+      Map<String, Tensor> tensors =
+          Map.of(LAYER, random(DType.F32, shape), HEAD, random(DType.F32, 10, 64));
+      try (Checkpoint view = quantising(file(tensors), DType.Q4)) {
+        assertThat(view.dtype(LAYER)).isEqualTo(DType.F32);
+        assertThat(view.names()).containsExactlyInAnyOrder(LAYER, HEAD, HEAD + ".scales");
+      }
+    }
+  }
+
+  @Test
+  void aNameThatScalesNeedMustBeFree() {
+    Map<String, Tensor> tensors =
+        Map.of(LAYER, random(DType.F32, 6, 200), LAYER + ".scales", random(DType.F32, 3));
+    try (Checkpoint inner = file(tensors)) {
+      assertThatThrownBy(() -> quantising(inner, DType.Q8))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining(LAYER + ".scales' in ")
+          .hasMessageContaining("already");
     }
   }
 

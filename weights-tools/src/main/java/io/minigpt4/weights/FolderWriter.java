@@ -9,6 +9,7 @@ import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
@@ -58,6 +59,9 @@ final class FolderWriter implements AutoCloseable {
    *     cannot be written
    */
   static FolderWriter open(Path folder, String task) {
+    if (Files.exists(folder, LinkOption.NOFOLLOW_LINKS) && !Files.isDirectory(folder)) {
+      throw new UserException(folder + " is there and is no folder: name a new folder");
+    }
     try {
       Files.createDirectories(folder);
       refuseForeign(folder);

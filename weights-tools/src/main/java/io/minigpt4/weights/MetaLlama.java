@@ -63,6 +63,8 @@ final class MetaLlama implements AutoCloseable {
     try {
       openRanks(folder);
       Checkpoint first = ranks.getFirst();
+      first.requireShape("tok_embeddings.weight", -1, -1);
+      first.requireShape("layers.0.feed_forward.w1.weight", -1, width);
       boolean byRows = first.shape("tok_embeddings.weight")[1] == width;
       vocabulary =
           Math.toIntExact(first.shape("tok_embeddings.weight")[0] * (byRows ? ranks.size() : 1));

@@ -64,4 +64,14 @@ class ExportCommandTest {
         "llama_proj.weight");
     assertThat(dir.resolve("p.pth")).doesNotExist();
   }
+
+  @Test
+  void aPlaceThatNoFileCanTakeIsNamed() {
+    Path from = Tiny.FILES.resolve("pretrained_minigpt4.pth");
+    Tiny.assertRefused(Tool.run("export", from, "--projection", "-o", dir), dir + " is a folder");
+    assertThat(dir).isEmptyDirectory();
+    Tiny.assertRefused(
+        Tool.run("export", from, "--projection", "-o", dir.resolve("nowhere/p.pth")),
+        "its folder does not exist");
+  }
 }

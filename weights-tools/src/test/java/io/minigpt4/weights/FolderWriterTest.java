@@ -191,6 +191,13 @@ class FolderWriterTest {
     assertThatThrownBy(() -> FolderWriter.open(file.resolve("model"), "a task"))
         .isInstanceOf(UserException.class)
         .hasMessageContaining("cannot be written");
+    assertThatThrownBy(() -> FolderWriter.open(file, "a task"))
+        .isInstanceOf(UserException.class)
+        .hasMessage(file + " is there and is no folder: name a new folder");
+    Path link = Files.createSymbolicLink(dir.resolve("link"), dir.resolve("nowhere"));
+    assertThatThrownBy(() -> FolderWriter.open(link, "a task"))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("is no folder");
   }
 
   /** Where what a conversion needs was loaded from. */

@@ -5,10 +5,18 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.checkpoint.Checkpoints;
 import io.minigpt4.checkpoint.SafeTensors;
+import io.minigpt4.checkpoint.SafeTensorsWriter;
 import io.minigpt4.config.LlamaConfig;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -65,6 +73,22 @@ class LlamaCommandTest {
     Files.delete(files.resolve("consolidated.01.pth"));
     Tiny.assertRefused(convert(files), "consolidated.00.pth", "is expected");
     assertThat(dir.resolve("out")).doesNotExist();
+  }
+
+  @Test
+  void tensorsThatAreNoMatricesAreRefused() throws IOException {
+    for (String name : List.of("tok_embeddings.weight", "layers.0.feed_forward.w1.weight")) {
+      Path files = Tiny.copy(META, dir.resolve(name));
+      Path first = files.resolve("consolidated.00.pth");
+      Map<String, Tensor> tensors = new LinkedHashMap<>();
+      try (Checkpoint checkpoint = Checkpoints.open(first)) {
+        checkpoint.names().forEach(each -> tensors.put(each, checkpoint.tensor(each)));
+        tensors.put(name, Tensor.of(DType.F32, MemorySegment.ofArray(new byte[20]), 5));
+        SafeTensorsWriter.write(files.resolve("new"), tensors, Map.of());
+      }
+      Files.move(files.resolve("new"), first, StandardCopyOption.REPLACE_EXISTING);
+      Tiny.assertRefused(convert(files), name, "[5]");
+    }
   }
 
   @Test
