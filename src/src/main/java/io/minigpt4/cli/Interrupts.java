@@ -12,6 +12,19 @@ final class Interrupts {
 
   private volatile boolean answering;
   private volatile boolean stopped;
+  private final Runnable whenStopped;
+
+  /** For what stops at once. */
+  Interrupts() {
+    this(() -> {});
+  }
+
+  /**
+   * @param whenStopped is called by the first Ctrl-C, on another thread
+   */
+  Interrupts(Runnable whenStopped) {
+    this.whenStopped = whenStopped;
+  }
 
   /** Takes the signal over from the JVM. */
   void install() {
@@ -39,5 +52,6 @@ final class Interrupts {
       Runtime.getRuntime().halt(EXIT_CODE);
     }
     stopped = true;
+    whenStopped.run();
   }
 }

@@ -10,6 +10,7 @@ import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.train.Batches;
 import io.minigpt4.train.DivergedException;
+import io.minigpt4.train.OutputFolder;
 import io.minigpt4.train.Progress;
 import io.minigpt4.train.ProjectionTrainer;
 import io.minigpt4.train.QueryCache;
@@ -21,9 +22,12 @@ import io.minigpt4.train.TrainingPlan;
 import io.minigpt4.train.TrainingRun;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -143,10 +147,14 @@ final class TrainCommand implements Callable<Integer> {
     if (modelOptions.hasConfig() && stage != null) {
       throw new UserException("--stage is the demo's; with --cfg-path the file says it all");
     }
+    if (saveEvery < 0) {
+      throw new UserException("--save-every must be at least 1, or 0 for never, not " + saveEvery);
+    }
     setup = setup.with(output, epochs, iterations, batch, scenes);
     ModelSource source = modelOptions.trainingSource();
     Launched launched = Launched.from(System.getenv());
-    try (Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {
+    try (@Nullable OutputFolder folder = launched.rank() == 0 ? take(setup.output()) : null;
+        Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {
       if (devices.all().size() > 1) {
         throw new UserException("training computes on one device; name one with --device");
       }
@@ -157,6 +165,18 @@ final class TrainCommand implements Callable<Integer> {
         return together(setup, start, devices.all().getFirst(), tape, launched);
       }
     }
+  }
+
+  /** Of the one process that writes; before the model is loaded, which may take long. */
+  private OutputFolder take(Path path) {
+    OutputFolder folder = OutputFolder.take(path);
+    int leftovers = folder.removeLeftovers();
+    if (leftovers > 0) {
+      Commands.warn(
+          spec.commandLine().getErr(),
+          path + ": removed " + leftovers + " half-written checkpoint(s) of a run that was killed");
+    }
+    return folder;
   }
 
   /** Connects to the other processes and trains with them. */
@@ -202,17 +222,16 @@ final class TrainCommand implements Callable<Integer> {
       throws InterruptedException {
     PrintWriter err = spec.commandLine().getErr();
     TrainingPlan plan = setup.plan(saveEvery);
-    Interrupts interrupts = new Interrupts();
+    Interrupts interrupts =
+        new Interrupts(
+            () ->
+                Commands.warn(
+                    err, "stopping after this iteration; again ends at once and saves nothing"));
     interrupts.install();
     interrupts.installTermination();
     MiniGpt4 model = trainer.model();
     try (@Nullable QueryCache cache = cache(setup, trainer, ranks.rank());
-        Batches data =
-            setup.data(
-                model,
-                cache,
-                ranks,
-                (name, problem) -> Commands.warn(err, "sample skipped: " + problem))) {
+        Batches data = setup.data(model, cache, ranks, brokenSamples(err))) {
       Progress start = start(setup, trainer, ranks, data);
       interrupts.answering(true);
       QueryRows rows = new QueryRows(model, trainer.ops(), cache);
@@ -226,6 +245,16 @@ final class TrainCommand implements Callable<Integer> {
         return run(new TrainingRun(trainer, rows, data, plan, ranks, screen), start);
       }
     }
+  }
+
+  /** Names each one once, however often it is drawn. */
+  private static BiConsumer<String, String> brokenSamples(PrintWriter err) {
+    Set<String> named = new HashSet<>();
+    return (name, problem) -> {
+      if (named.add(name)) {
+        Commands.warn(err, "sample skipped: " + problem);
+      }
+    };
   }
 
   private PrintWriter out() {
@@ -247,6 +276,7 @@ final class TrainCommand implements Callable<Integer> {
       return Progress.START;
     }
     Progress start = TrainingCheckpoint.restore(from, trainer);
+    start.requireWithin(setup.rate(), from);
     String place = start.dataOf(ranks.rank(), ranks.size());
     if (place != null) {
       data.seek(place);

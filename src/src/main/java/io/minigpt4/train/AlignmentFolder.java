@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.JsonToken;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -40,7 +41,7 @@ public final class AlignmentFolder implements SampleSource {
   /**
    * Reads the captions.
    *
-   * @throws UserException if they are missing, malformed or none
+   * @throws UserException if they are missing, malformed or none, or there is no folder of pictures
    */
   public AlignmentFolder(Path folder, SampleMaker maker, long seed, int rank, int ranks) {
     this.folder = folder;
@@ -49,6 +50,10 @@ public final class AlignmentFolder implements SampleSource {
     this.rank = rank;
     this.ranks = ranks;
     this.pairs = pairs(folder);
+    if (!Files.isDirectory(folder.resolve("image"))) {
+      throw new UserException(
+          folder.resolve("image") + " does not exist: the pictures belong there, as ID.jpg");
+    }
   }
 
   /** Number of pairs. */
@@ -71,7 +76,7 @@ public final class AlignmentFolder implements SampleSource {
     try (JsonParser in = new JsonFactory().createParser(file.toFile())) {
       while (in.nextToken() != null) {
         if (in.currentToken() == JsonToken.START_ARRAY && "annotations".equals(in.currentName())) {
-          while (in.nextToken() == JsonToken.START_OBJECT) {
+          while (in.nextToken() != JsonToken.END_ARRAY) {
             pairs.add(pair(in, file));
           }
         }
@@ -89,20 +94,40 @@ public final class AlignmentFolder implements SampleSource {
   }
 
   private static Pair pair(JsonParser in, Path file) throws IOException {
+    if (in.currentToken() != JsonToken.START_OBJECT) {
+      throw new UserException(
+          file + ":" + in.currentLocation().getLineNr() + ": an annotation that is no object");
+    }
     String id = null;
     String caption = null;
     while (in.nextToken() != JsonToken.END_OBJECT) {
       String key = in.currentName();
       in.nextToken();
       if (key.equals("image_id")) {
-        id = in.getText();
+        id = scalar(in, file, key);
       } else if (key.equals("caption")) {
-        caption = in.getText();
+        caption = scalar(in, file, key);
       } else {
         in.skipChildren();
       }
     }
-    return new Pair(present(id, "image_id", in, file), present(caption, "caption", in, file));
+    Pair pair = new Pair(present(id, "image_id", in, file), present(caption, "caption", in, file));
+    try {
+      pair.image(file);
+    } catch (InvalidPathException e) {
+      throw new UserException(
+          file + ":" + in.currentLocation().getLineNr() + ": image_id is no file name", e);
+    }
+    return pair;
+  }
+
+  private static String scalar(JsonParser in, Path file, String key) throws IOException {
+    JsonToken token = in.currentToken();
+    if (token != JsonToken.VALUE_STRING && token != JsonToken.VALUE_NUMBER_INT) {
+      throw new UserException(
+          file + ":" + in.currentLocation().getLineNr() + ": " + key + " is no text: " + token);
+    }
+    return in.getText();
   }
 
   private static String present(@Nullable String value, String key, JsonParser in, Path file) {

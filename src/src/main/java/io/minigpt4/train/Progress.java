@@ -1,5 +1,7 @@
 package io.minigpt4.train;
 
+import io.minigpt4.tensor.UserException;
+import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -20,6 +22,33 @@ public record Progress(int epoch, int iteration, double lossSum, @Nullable Strin
   /** What {@link #data} is for these places. */
   static String data(List<String> places) {
     return String.join(BETWEEN, places);
+  }
+
+  /**
+   * Demands that something is left to do.
+   *
+   * @param from the checkpoint that says so
+   * @throws UserException if the run was at its end, or an epoch had more iterations than now
+   */
+  public void requireWithin(LearningRate rate, Path from) {
+    if (epoch >= rate.epochs()) {
+      throw new UserException(
+          from
+              + " was saved after "
+              + epoch
+              + " epochs, and this run has "
+              + rate.epochs()
+              + ": nothing is left to do; ask for more with --epochs or run.max_epoch");
+    }
+    if (iteration >= rate.iterationsPerEpoch()) {
+      throw new UserException(
+          from
+              + " was saved after "
+              + iteration
+              + " iterations of an epoch, and this run's have "
+              + rate.iterationsPerEpoch()
+              + ": give --iterations or run.iters_per_epoch as it was");
+    }
   }
 
   /**

@@ -132,20 +132,19 @@ public final class TrainingCheckpoint {
       restore(checkpoint, 0, trainer, trainer.weight());
       restore(checkpoint, 1, trainer, trainer.bias());
       String steps = scalars.get(OWN + ".steps");
-      trainer.restoreSteps(steps != null ? Long.parseLong(steps) : steps(checkpoint, file));
+      trainer.restoreSteps(
+          steps != null ? count(scalars, OWN + ".steps", file) : steps(checkpoint, file));
       if (scalars.containsKey("scaler.scale")) {
         trainer
             .lossScale()
-            .restore(
-                number(scalars, "scaler.scale", file),
-                (int) number(scalars, "scaler._growth_tracker", file));
+            .restore(scale(scalars, file), count(scalars, "scaler._growth_tracker", file));
       }
       if (!scalars.containsKey(OWN + ".next_epoch")) {
-        return new Progress((int) number(scalars, "epoch", file) + 1, 0, 0, null);
+        return new Progress(count(scalars, "epoch", file) + 1, 0, 0, null);
       }
       return new Progress(
-          (int) number(scalars, OWN + ".next_epoch", file),
-          (int) number(scalars, OWN + ".next_iteration", file),
+          count(scalars, OWN + ".next_epoch", file),
+          count(scalars, OWN + ".next_iteration", file),
           number(scalars, OWN + ".loss_sum", file),
           scalars.get(OWN + ".data"));
     }
@@ -179,13 +178,30 @@ public final class TrainingCheckpoint {
   private static long steps(Checkpoint checkpoint, Path file) {
     String name = STATE + "0.step";
     if (!checkpoint.contains(name)) {
-      return (long) number(checkpoint.metadata(), name, file);
+      return count(checkpoint.metadata(), name, file);
     }
     Tensor step = checkpoint.require(name);
     if (step.dtype() != DType.F32) {
       throw new UserException("'" + name + "' in " + file + " is of type " + step.dtype());
     }
     return (long) step.segment().get(ValueLayout.JAVA_FLOAT_UNALIGNED, 0);
+  }
+
+  private static int count(Map<String, String> scalars, String key, Path file) {
+    double number = number(scalars, key, file);
+    if (!(number >= 0 && number < Integer.MAX_VALUE && number == Math.rint(number))) {
+      throw new UserException("'" + key + "' in " + file + " is " + number + ", which is no count");
+    }
+    return (int) number;
+  }
+
+  private static double scale(Map<String, String> scalars, Path file) {
+    double scale = number(scalars, "scaler.scale", file);
+    if (!(scale > 0 && scale <= Float.MAX_VALUE)) {
+      throw new UserException(
+          "'scaler.scale' in " + file + " is " + scale + ", which is no loss scale");
+    }
+    return scale;
   }
 
   private static double number(Map<String, String> scalars, String key, Path file) {

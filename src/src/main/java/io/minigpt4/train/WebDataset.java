@@ -1,6 +1,7 @@
 package io.minigpt4.train;
 
 import io.minigpt4.tensor.UserException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -27,7 +28,7 @@ public final class WebDataset implements SampleSource {
 
   /**
    * @param patterns paths of shards, each a brace range or a single one
-   * @throws UserException if there is none
+   * @throws UserException if there is none, or none of them exists
    */
   public WebDataset(List<String> patterns, SampleMaker maker, long seed, int rank) {
     this(patterns, maker, seed, rank, BUFFER);
@@ -40,6 +41,14 @@ public final class WebDataset implements SampleSource {
     this.dice = Dice.of(seed, rank);
     if (shards.isEmpty()) {
       throw new UserException("a data set has no shards: name them with build_info.storage");
+    }
+    // One that is missing is skipped like one that is damaged; all are a mistake in the path.
+    if (shards.stream().noneMatch(file -> Files.isRegularFile(Path.of(file)))) {
+      throw new UserException(
+          (shards.size() == 1
+                  ? shards.getFirst() + " does not exist"
+                  : "none of " + String.join(", ", patterns) + " exists")
+              + ": check build_info.storage");
     }
   }
 

@@ -154,6 +154,31 @@ class TrainCommandTest {
     assertThat(run("data")).isEqualTo(Commands.BAD_INPUT);
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "--save-every, -1, --save-every must be at least 1",
+    "--epochs, 0, --epochs must be at least 1",
+    "--batch, 0, --batch must be at least 1",
+    "--iterations, -3, --iterations must be at least 1",
+  })
+  void numbersAreChecked(String option, String value, String message) {
+    assertThat(run("train", "--output", output(), option, value)).isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString()).contains("minigpt4: " + message).hasLineCount(1);
+  }
+
+  @Test
+  void aFinishedRunIsNotSilentlyGoneOnFrom() {
+    String[] args = {
+      "train", "--epochs", "1", "--iterations", "1", "--batch", "1", "--scenes", "2"
+    };
+    List<String> all = new ArrayList<>(Arrays.asList(args));
+    all.addAll(List.of("--output", output(), "--threads", "1"));
+    assertThat(run(all.toArray(String[]::new))).isZero();
+    all.addAll(List.of("--resume", folder.resolve("run/checkpoint_0.pth").toString()));
+    assertThat(run(all.toArray(String[]::new))).isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString()).contains("checkpoint_0.pth was saved after 1 epochs");
+  }
+
   @Test
   void onAGpu() throws IOException {
     String storage = "datasets.cc_sbu_align.build_info.storage=" + folder.resolve("data");

@@ -16,6 +16,8 @@ import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Data sets: what they read, in which order, and what they do about damage. */
 class DataTest {
@@ -225,6 +227,45 @@ class DataTest {
         assertThat(said.stream().filter("one"::equals)).hasSize(4);
         assertThat(broken).isNotEmpty().allMatch(name -> name.endsWith("7.jpg"));
       }
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "{\"annotations\": [{\"image_id\": \"1\"}]};json:1: an annotation without caption",
+        "{\"annotations\": [{\"image_id\": {}, \"caption\": \"a\"}]};image_id is no text",
+        "{\"annotations\": [{\"image_id\": \"\\u0000\", \"caption\": \"\"}]};is no file name",
+        "{\"annotations\": [{\"image_id\": 1, \"caption\": null}]};caption is no text",
+        "{\"annotations\": [5]};an annotation that is no object",
+        "{\"annotations\": [{\"image_id\": \"1\", \"cap;Unexpected end-of-input",
+        "{\"annotations\": [];Unexpected end-of-input",
+        "{\"annotations\": []};has no annotations",
+        "[];has no annotations",
+        "nonsense;Unrecognized token",
+      })
+  void wrongAnnotationsAreRefusedInWords(String json, String message) throws Exception {
+    Files.writeString(folder.resolve("filter_cap.json"), json);
+    assertThatThrownBy(() -> AlignmentFolder.pairs(folder))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("filter_cap.json")
+        .hasMessageContaining(message);
+  }
+
+  @Test
+  void setsThatAreNotThereAreRefusedBeforeTraining() throws Exception {
+    Files.writeString(
+        folder.resolve("filter_cap.json"),
+        "{\"annotations\": [{\"image_id\": \"2\", \"caption\": \"Two Stars.\"}]}");
+    try (TinyTraining training = new TinyTraining()) {
+      SampleMaker maker = maker(training);
+      assertThatThrownBy(() -> new AlignmentFolder(folder, maker, 1, 0, 1))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("image does not exist");
+      assertThatThrownBy(() -> new WebDataset(List.of(pattern()), maker, 1, 0))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("none of " + pattern() + " exists");
     }
   }
 

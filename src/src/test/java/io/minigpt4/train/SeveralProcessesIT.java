@@ -20,6 +20,8 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Two processes that train together, over TCP and, where Open MPI is installed, over MPI. */
 @Timeout(180)
@@ -105,12 +107,16 @@ class SeveralProcessesIT {
     Files.createDirectories(folder.resolve("one"));
     Path two = Files.createDirectories(folder.resolve("two"));
     double[] expected = lossesOfOne();
-    List<String> command = new ArrayList<>(List.of(String.valueOf(mpirun())));
-    command.addAll(List.of("--allow-run-as-root", "--oversubscribe", "-np", "2"));
-    command.addAll(OneOfSeveral.command(two, 2, false));
-    Process mpi = start(log(0), command, Map.of());
+    Process mpi = overMpi(two, 2);
     assertThat(mpi.waitFor()).as(read(log(0))).isZero();
     assertThat(losses(read(log(0)))).containsExactly(expected, within(1e-4));
+  }
+
+  private Process overMpi(Path output, int epochs) throws IOException {
+    List<String> command = new ArrayList<>(List.of(String.valueOf(mpirun())));
+    command.addAll(List.of("--allow-run-as-root", "--oversubscribe", "-np", "2"));
+    command.addAll(OneOfSeveral.command(output, epochs, false));
+    return start(log(0), command, Map.of());
   }
 
   private static @Nullable Path mpirun() {
@@ -136,5 +142,41 @@ class SeveralProcessesIT {
     } finally {
       processes.forEach(Process::destroyForcibly);
     }
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1})
+  void aKilledProcessOfMpirunsIsNamedToo(int killed) throws Exception {
+    assumeThat(mpirun()).as("Open MPI's mpirun is installed").isNotNull();
+    Path output = Files.createDirectories(folder.resolve("out"));
+    Process mpi = overMpi(output, 100_000);
+    List<ProcessHandle> ranks = List.of();
+    try {
+      while (!Files.exists(output.resolve("checkpoint_0.pth"))) {
+        assertThat(mpi.isAlive()).as(read(log(0))).isTrue();
+        Thread.sleep(50);
+      }
+      ranks = List.of(rankOf(mpi, 0), rankOf(mpi, 1));
+      ranks.get(killed).destroyForcibly();
+      assertThat(mpi.waitFor(10, TimeUnit.SECONDS)).as(read(log(0))).isTrue();
+      assertThat(mpi.exitValue()).isNotZero();
+      ranks.get(1 - killed).onExit().get(10, TimeUnit.SECONDS);
+      assertThat(read(log(0))).contains("process rank " + killed + " ", "exited on signal 9");
+    } finally {
+      ranks.forEach(ProcessHandle::destroyForcibly);
+      mpi.destroyForcibly();
+    }
+  }
+
+  /** The process that mpirun started as this rank, by the variable that mpirun gave it. */
+  private static ProcessHandle rankOf(Process mpi, int rank) {
+    return mpi.descendants()
+        .filter(process -> environment(process).contains("\0OMPI_COMM_WORLD_RANK=" + rank + "\0"))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static String environment(ProcessHandle process) {
+    return "\0" + read(Path.of("/proc", "" + process.pid(), "environ"));
   }
 }

@@ -13,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -140,6 +141,51 @@ class TrainingRunTest {
     }
     assertThat(Files.readAllBytes(plan.epochFile(1))).isEqualTo(before);
     assertThat(files()).containsExactlyInAnyOrder("checkpoint_0.pth", "checkpoint_1.pth");
+  }
+
+  @Test
+  void checkpointsThatLeaveNothingToDoAreRefused() {
+    LearningRate rate = new LearningRate(1e-2, 1e-3, 1e-3, 2, 2, 4);
+    Path file = Path.of("x.pth");
+    new Progress(1, 3, 0, null).requireWithin(rate, file);
+    assertThatThrownBy(() -> new Progress(2, 0, 0, null).requireWithin(rate, file))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("x.pth was saved after 2 epochs");
+    assertThatThrownBy(() -> new Progress(1, 4, 0, null).requireWithin(rate, file))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("x.pth was saved after 4 iterations of an epoch");
+  }
+
+  @Test
+  void placesThatAreNoCountsAreRefused() throws Exception {
+    TrainingPlan plan = TinyTraining.plan(folder, 1);
+    Path file = plan.latestFile();
+    try (TinyTraining training = new TinyTraining()) {
+      Progress behind = new Progress(0, -1, 0, "0");
+      TrainingCheckpoint.write(file, training.trainer, behind, 0, 1e-3, null);
+      assertThatThrownBy(() -> TrainingCheckpoint.restore(file, training.trainer))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("'minigpt4_engine.next_iteration'")
+          .hasMessageContaining("is no count");
+    }
+  }
+
+  /** However short: never anything but a message that names the file. */
+  @Test
+  void truncatedCheckpointsAreRefused() throws Exception {
+    TrainingPlan plan = TinyTraining.plan(folder, 1);
+    Path file = plan.latestFile();
+    try (TinyTraining training = new TinyTraining()) {
+      TrainingCheckpoint.write(file, training.trainer, Progress.START, 0, 1e-3, null);
+      byte[] whole = Files.readAllBytes(file);
+      for (int length = 0; length < whole.length; length += whole.length / 29) {
+        Files.write(file, Arrays.copyOf(whole, length));
+        assertThatThrownBy(() -> TrainingCheckpoint.restore(file, training.trainer))
+            .as("%d bytes", length)
+            .isInstanceOf(UserException.class)
+            .hasMessageContaining(file.toString());
+      }
+    }
   }
 
   private List<String> files() throws IOException {
