@@ -153,8 +153,28 @@ final class TrainCommand implements Callable<Integer> {
     setup = setup.with(output, epochs, iterations, batch, scenes);
     ModelSource source = modelOptions.trainingSource();
     Launched launched = Launched.from(System.getenv());
-    try (@Nullable OutputFolder folder = launched.rank() == 0 ? take(setup.output()) : null;
-        Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {
+    if (launched.rank() != 0) {
+      return load(setup, source, launched);
+    }
+    try (OutputFolder folder = OutputFolder.take(setup.output())) {
+      tidy(folder, setup.output());
+      return load(setup, source, launched);
+    }
+  }
+
+  private void tidy(OutputFolder folder, Path path) {
+    int leftovers = folder.removeLeftovers();
+    if (leftovers > 0) {
+      Commands.warn(
+          spec.commandLine().getErr(),
+          path + ": removed " + leftovers + " half-written checkpoint(s) of a run that was killed");
+    }
+  }
+
+  /** Loads the model, of whose parts only the projection is trained, and goes on. */
+  private int load(TrainingSetup setup, ModelSource source, Launched launched)
+      throws InterruptedException {
+    try (Devices devices = modelOptions.openForTraining(finder, launched.localRank())) {
       if (devices.all().size() > 1) {
         throw new UserException("training computes on one device; name one with --device");
       }
@@ -165,18 +185,6 @@ final class TrainCommand implements Callable<Integer> {
         return together(setup, start, devices.all().getFirst(), tape, launched);
       }
     }
-  }
-
-  /** Of the one process that writes; before the model is loaded, which may take long. */
-  private OutputFolder take(Path path) {
-    OutputFolder folder = OutputFolder.take(path);
-    int leftovers = folder.removeLeftovers();
-    if (leftovers > 0) {
-      Commands.warn(
-          spec.commandLine().getErr(),
-          path + ": removed " + leftovers + " half-written checkpoint(s) of a run that was killed");
-    }
-    return folder;
   }
 
   /** Connects to the other processes and trains with them. */

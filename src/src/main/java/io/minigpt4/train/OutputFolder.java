@@ -34,7 +34,7 @@ public final class OutputFolder implements AutoCloseable {
   }
 
   /**
-   * Takes a folder; on file systems that know no locks, without one.
+   * Takes a folder; where the file system has no locks, without one.
    *
    * @param folder made if it is not there
    * @throws UserException if another run writes to it, or nothing can be written there
