@@ -12,11 +12,6 @@ package io.minigpt4.generate;
 public record Timings(
     int promptTokens, int cachedTokens, int newTokens, long prefillNanos, long decodeNanos) {
 
-  /** Prompt tokens computed per second; 0 if none were. */
-  public double prefillTokensPerSecond() {
-    return perSecond(promptTokens - cachedTokens, prefillNanos);
-  }
-
   /**
    * New tokens per second. The first one's scores come out of the prefill, so that n tokens take n
    * − 1 steps; 0 if there was no step.

@@ -45,16 +45,6 @@ public final class Prompt {
     return newest;
   }
 
-  /** Whether it holds image rows. */
-  public boolean hasImages() {
-    for (int id : ids) {
-      if (id < 0) {
-        return true;
-      }
-    }
-    return false;
-  }
-
   /** How many leading rows are those of another prompt. */
   public int commonPrefix(Prompt other) {
     int differs = Arrays.mismatch(ids, other.ids);
