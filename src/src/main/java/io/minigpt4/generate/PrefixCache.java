@@ -81,11 +81,6 @@ public final class PrefixCache implements AutoCloseable {
     }
   }
 
-  /** Number of entries. */
-  public int size() {
-    return entries.size();
-  }
-
   /** Forgets everything. */
   @Override
   public void close() {
