@@ -95,7 +95,7 @@ class EncodeCommandTest {
     assertBad("its folder does not exist", model, scene, folder.resolve("none/out.safetensors"));
     assertBad("is a folder", model, scene, noModel);
     assertBad("is one of the pictures", model, scene, scene);
-    assertBad("config.json does not exist", model, scene, out);
+    assertBad("has no config.json", model, scene, out);
     Path device = Path.of("/dev/null");
     if (Files.exists(device)) {
       assertBad("is a device or pipe", model, scene, device);
