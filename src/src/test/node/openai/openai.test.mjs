@@ -60,7 +60,7 @@ test('a stream is the whole answer in pieces', async () => {
   );
   assert.deepEqual(texts, [whole.choices[0].message.content]);
   assert.deepEqual(reasons, ['stop']);
-  assert.ok(pieces > 20);
+  assert.ok(pieces > 1, 'the first words do not wait for the last'); // tokens of ten milliseconds share a chunk
   assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
 });
 
