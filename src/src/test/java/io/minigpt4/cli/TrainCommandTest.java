@@ -167,6 +167,19 @@ class TrainCommandTest {
   }
 
   @Test
+  void aStageIsNotGoneOnWithFromAnotherOnesCheckpoint() {
+    String small = "train --iterations 1 --batch 1 --scenes 2 --threads 1 --output " + output();
+    assertThat(run((small + " --stage 1 --epochs 1").split(" "))).isZero();
+    String other = small + " --stage 2 --epochs 2 --resume " + output() + "/checkpoint_0.pth";
+    assertThat(run(other.split(" "))).isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString())
+        .contains("minigpt4: the checkpoint is of stage 1 and this is stage 2", "--ckpt")
+        .doesNotContain("at io.minigpt4");
+    String same = small + " --stage 1 --epochs 2 --resume " + output() + "/checkpoint_0.pth";
+    assertThat(run(same.split(" "))).isZero();
+  }
+
+  @Test
   void aFinishedRunIsNotSilentlyGoneOnFrom() {
     String[] args = {
       "train", "--epochs", "1", "--iterations", "1", "--batch", "1", "--scenes", "2"

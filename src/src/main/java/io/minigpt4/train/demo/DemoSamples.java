@@ -33,6 +33,9 @@ public final class DemoSamples implements SampleSource {
   /** Share of prompted descriptions in stage 2; the others are chats. */
   private static final double DESCRIPTIONS = 0.4;
 
+  /** Stands between the stage and the number in a {@link #position}. */
+  private static final String BETWEEN = ":";
+
   private static final int LEAST_TURNS = 3;
   private static final int MOST_TURNS = 6;
 
@@ -139,15 +142,24 @@ public final class DemoSamples implements SampleSource {
 
   @Override
   public String position() {
-    return Long.toString(next);
+    return setup.stage + BETWEEN + next;
   }
 
   @Override
   public void seek(String position) {
-    try {
-      next = Long.parseLong(position);
-    } catch (NumberFormatException e) {
-      throw new UserException("'" + position + "' is no place in the demo's data", e);
+    if (!position.matches("[12]" + BETWEEN + "[0-9]{1,15}")) {
+      throw new UserException("'" + position + "' is no place in the demo's data");
     }
+    String[] parts = position.split(BETWEEN, -1);
+    int stage = Integer.parseInt(parts[0]);
+    if (stage != setup.stage) {
+      throw new UserException(
+          "the checkpoint is of stage "
+              + stage
+              + " and this is stage "
+              + setup.stage
+              + ": to begin with its projection, give it as --ckpt instead of --resume");
+    }
+    next = Long.parseLong(parts[1]);
   }
 }
