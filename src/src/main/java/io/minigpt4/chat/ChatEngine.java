@@ -74,6 +74,13 @@ public final class ChatEngine implements AutoCloseable {
     Conversation conversation = conversation(request);
     Prompt prompt = conversation.prompt(model.tokenizer(), model.rowsPerImage());
     check(request, conversation, prompt);
+    int most = limits.maxQueued() + limits.maxRunning();
+    if (listeners.size() > most) {
+      throw new UserException(
+          String.format(
+              "%d answers to one request are more than the %d that are taken on here at a time",
+              listeners.size(), most));
+    }
     List<ImageStore.Prepared> pictures =
         request.turns().stream()
             .flatMap(turn -> turn.pictures().stream())

@@ -126,6 +126,7 @@ final class EngineLoop {
         left.addAll(queue);
         queue.clear();
       }
+      batcher.fail(new IllegalStateException("the engine is closed")); // frees what beams hold
       for (EngineJob job : left) {
         job.group.cancel();
         job.release(images);

@@ -105,7 +105,9 @@ final class ServeCommand implements Callable<Integer> {
       names = "--max-connections",
       paramLabel = "N",
       defaultValue = "" + ServerSettings.DEFAULT_CONNECTIONS,
-      description = "Connections at a time. Default: ${DEFAULT-VALUE}.")
+      description =
+          "Connections at a time that send a request or get an answer. Default:"
+              + " ${DEFAULT-VALUE}.")
   private int maxConnections;
 
   @Option(

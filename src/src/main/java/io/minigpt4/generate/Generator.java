@@ -38,7 +38,7 @@ public final class Generator implements AutoCloseable {
    * @param context most rows of a prompt and its answer together, for MiniGPT-4 {@link
    *     #DEFAULT_CONTEXT} or the model's own limit if that is lower
    * @param eosIds tokens that end a sequence; usually {@link Tokenizer#eosId}; those that the model
-   *     cannot say are ignored
+   *     cannot say are ignored, and those that are there twice count once
    * @throws UserException if the tokenizer has ids that the model does not know
    */
   public Generator(
@@ -55,7 +55,8 @@ public final class Generator implements AutoCloseable {
                   + " belong together",
               tokenizer.size(), vocabulary));
     }
-    this.eosIds = Arrays.stream(eosIds).filter(id -> id >= 0 && id < vocabulary).toArray();
+    this.eosIds =
+        Arrays.stream(eosIds).filter(id -> id >= 0 && id < vocabulary).distinct().toArray();
     this.scores = new float[vocabulary];
     this.scratch = new LogitsProcessor.Scratch(vocabulary);
     this.alone = new Batcher(decoder, GenerationConfig.MAX_BEAMS, 2);

@@ -16,16 +16,32 @@ final class Call {
   static final String JSON = "application/json";
   private static final long LINGER_BYTES = 64L << 20;
   private static final Duration LINGER = Duration.ofSeconds(3);
+  private static final Duration BODY_LIMIT = Duration.ofSeconds(60);
   private static final int KIB = 1024;
 
   private final HttpExchange exchange;
   private final WriteGuard guard;
+  private final Arrivals.Arrival client;
   private final long arrival = System.nanoTime();
   private int status;
 
-  Call(HttpExchange exchange, WriteGuard guard) {
+  /** Whether the client may be sending still. */
+  private boolean isArriving;
+
+  Call(HttpExchange exchange, WriteGuard guard, Arrivals.Arrival client) {
     this.exchange = exchange;
     this.guard = guard;
+    this.client = client;
+    this.isArriving = header("Content-Length") != null || header("Transfer-Encoding") != null;
+  }
+
+  /**
+   * Says that it begins to be answered.
+   *
+   * @throws IOException if it came too late
+   */
+  void begin() throws IOException {
+    client.hasHead();
   }
 
   /** When it came, as {@link System#nanoTime} counts. */
@@ -66,18 +82,13 @@ final class Call {
    */
   Body body(int most, Semaphore budget) throws IOException {
     String declared = header("Content-Length");
-    boolean chunked = header("Transfer-Encoding") != null;
-    long length = chunked ? most : declared == null ? 0 : Long.parseLong(declared);
-    if (length > most) {
+    if (declared != null && Long.parseLong(declared) > most) {
       throw tooLong(most);
     }
-    int permits = (int) (length / KIB) + 1;
-    if (!budget.tryAcquire(permits)) {
-      throw ApiException.busy(503, "busy", "too many large requests at a time", 2);
-    }
-    Body body = new Body(permits, budget);
+    Body body = new Body(budget);
     try {
-      body.read(exchange.getRequestBody(), most);
+      client.read(BODY_LIMIT, () -> body.read(exchange.getRequestBody(), most));
+      isArriving = false;
       return body;
     } catch (IOException | RuntimeException e) {
       body.close();
@@ -96,12 +107,11 @@ final class Call {
 
   /** Bytes that lie in memory until it is closed. */
   final class Body implements AutoCloseable {
-    private final int permits;
     private final Semaphore budget;
+    private int permits;
     private byte[] bytes = {};
 
-    private Body(int permits, Semaphore budget) {
-      this.permits = permits;
+    private Body(Semaphore budget) {
       this.budget = budget;
     }
 
@@ -112,9 +122,18 @@ final class Call {
         if (out.size() + count > most) {
           throw tooLong(most);
         }
+        pay((out.size() + count) / KIB + 1);
         out.write(buffer, 0, count);
       }
       bytes = out.toByteArray();
+    }
+
+    /** Takes from the budget for what has come, not for what is announced and may never come. */
+    private void pay(int all) {
+      if (!budget.tryAcquire(all - permits)) {
+        throw ApiException.busy(503, "busy", "too many large requests at a time", 2);
+      }
+      permits = all;
     }
 
     byte[] bytes() {
@@ -151,12 +170,25 @@ final class Call {
           exchange.getResponseBody().write(error);
           exchange.getResponseBody().flush();
         });
-    guard.run(
-        LINGER,
-        () -> {
-          skipBody();
-          exchange.close();
-        });
+    finish();
+  }
+
+  /**
+   * Ends an answer all of which has been written. Not left to {@link HttpExchange#close}, which
+   * hides from the JDK's server that the client has gone, so that the connection would count for
+   * ever.
+   */
+  private void finish() throws IOException {
+    skipRest();
+    guard.run(exchange.getResponseBody()::close);
+  }
+
+  /** Skips for a while what the client still sends. */
+  private void skipRest() throws IOException {
+    if (isArriving) {
+      client.read(LINGER, this::skipBody);
+      isArriving = false;
+    }
   }
 
   private void skipBody() throws IOException {
@@ -172,27 +204,30 @@ final class Call {
   void send(int code, String contentType, byte[] content) throws IOException {
     replyHeaders().set("Content-Type", contentType);
     status = code;
+    if (method().equals("HEAD") || content.length == 0) {
+      replyHeaders().set("Content-Length", Integer.toString(content.length));
+      withoutContent(code);
+      return;
+    }
     guard.run(
         () -> {
-          if (method().equals("HEAD")) {
-            replyHeaders().set("Content-Length", Integer.toString(content.length));
-            exchange.sendResponseHeaders(code, -1);
-          } else {
-            exchange.sendResponseHeaders(code, content.length == 0 ? -1 : content.length);
-            exchange.getResponseBody().write(content);
-          }
-          exchange.close();
+          exchange.sendResponseHeaders(code, content.length);
+          exchange.getResponseBody().write(content);
+          exchange.getResponseBody().flush();
         });
+    finish();
   }
 
   /** Sends an answer without content. */
   void empty(int code) throws IOException {
     status = code;
-    guard.run(
-        () -> {
-          exchange.sendResponseHeaders(code, -1);
-          exchange.close();
-        });
+    withoutContent(code);
+  }
+
+  /** Of such an answer the JDK's server takes the headers for the end. */
+  private void withoutContent(int code) throws IOException {
+    skipRest();
+    guard.run(() -> exchange.sendResponseHeaders(code, -1));
   }
 
   /** Begins an answer that comes in pieces. */
@@ -214,7 +249,7 @@ final class Call {
 
   /** Says that the pieces are complete. */
   void end() throws IOException {
-    guard.run(exchange::close);
+    finish();
   }
 
   /** Whether the status has been sent, so that it is too late for another. */
@@ -226,26 +261,6 @@ final class Call {
   boolean isEventStream() {
     String type = replyHeaders().getFirst("Content-Type");
     return type != null && type.startsWith("text/event-stream");
-  }
-
-  /** Ends it, whatever state it is in. */
-  void close() {
-    exchange.close();
-  }
-
-  /** Cuts the connection, so that a client does not take the pieces for a whole. */
-  void abort() {
-    // Interrupting a thread that writes to a channel closes the channel, unfinished as it is.
-    Thread.currentThread().interrupt();
-    try {
-      exchange.getResponseBody().write(' ');
-      exchange.getResponseBody().flush();
-    } catch (IOException e) {
-      // That is what was wanted.
-    } finally {
-      boolean unused = Thread.interrupted();
-      exchange.close();
-    }
   }
 
   /** Whether the content type is JSON, with or without parameters. */

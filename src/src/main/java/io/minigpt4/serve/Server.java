@@ -15,8 +15,6 @@ import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Map;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 
 /**
  * Answers HTTP: {@code /v1/chat/completions} and {@code /v1/models} in OpenAI's form, {@code
@@ -28,9 +26,21 @@ public final class Server implements AutoCloseable {
   private static final String COMPLETIONS = "/v1/chat/completions";
   private static final String MODELS = "/v1/models";
 
-  /** The JDK's server takes these from system properties, and once only. */
+  /** How long answers that are cancelled at the end may take to say so. */
+  private static final Duration LAST_WORDS = Duration.ofSeconds(2);
+
+  private static final Duration HEAD_LIMIT = Duration.ofSeconds(10);
+
+  /** Connections that the system holds for the server until it takes them. */
+  private static final int BACKLOG = 1024;
+
+  /**
+   * The JDK's server takes these from system properties, and once only. Requests are limited by
+   * {@link Arrivals}; connections that say nothing cost little, so that there may be many.
+   */
   private static final Map<String, String> LIMITS =
       Map.of(
+          "jdk.httpserver.maxConnections", Integer.toString(OpenFiles.forConnections()),
           "sun.net.httpserver.nodelay", "true",
           "sun.net.httpserver.maxReqTime", "60",
           "sun.net.httpserver.idleInterval", "90",
@@ -46,9 +56,10 @@ public final class Server implements AutoCloseable {
   private final Access access;
   private final Metrics metrics = new Metrics();
   private final StaticFiles files = new StaticFiles();
-  private final WriteGuard guard = new WriteGuard(WRITE_LIMIT);
+  private final Alarms alarms = new Alarms();
+  private final WriteGuard guard = new WriteGuard(alarms, WRITE_LIMIT);
+  private final Arrivals arrivals;
   private final ChatCompletions completions;
-  private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
   private volatile boolean closing;
 
   private Server(
@@ -62,6 +73,7 @@ public final class Server implements AutoCloseable {
     this.engine = engine;
     this.model = model;
     this.access = new Access(settings);
+    this.arrivals = new Arrivals(alarms, settings.maxConnections(), HEAD_LIMIT);
     this.completions = new ChatCompletions(engine, model, tokenizer, settings, metrics);
   }
 
@@ -76,15 +88,14 @@ public final class Server implements AutoCloseable {
   public static Server start(
       ServerSettings settings, ChatEngine engine, String model, Tokenizer tokenizer) {
     LIMITS.forEach(Server::setLimit);
-    setLimit("jdk.httpserver.maxConnections", Integer.toString(settings.maxConnections()));
     HttpServer http;
     try {
-      http = HttpServer.create(new InetSocketAddress(settings.address(), settings.port()), 0);
+      http = HttpServer.create(new InetSocketAddress(settings.address(), settings.port()), BACKLOG);
     } catch (IOException e) {
       throw cannotListen(settings, e);
     }
     Server server = new Server(http, settings, engine, model, tokenizer);
-    http.setExecutor(server.threads);
+    http.setExecutor(server.arrivals);
     http.createContext("/", server::handle);
     http.start();
     return server;
@@ -129,25 +140,21 @@ public final class Server implements AutoCloseable {
     return "http://" + (host.contains(":") ? "[" + host + "]" : host) + ":" + port();
   }
 
-  /** Takes nothing new, lets what runs go on for a while, and ends. */
+  /** Takes no new questions, lets what runs go on for a while, and ends. */
   public void close(Duration grace) {
     closing = true;
-    Thread canceller =
-        Thread.ofVirtual()
-            .start(
-                () -> {
-                  try {
-                    Thread.sleep(grace);
-                    completions.cancelAll();
-                  } catch (InterruptedException e) {
-                    // All was done before.
-                  }
-                });
-    http.stop((int) grace.toSeconds() + 2);
-    canceller.interrupt();
+    try {
+      if (!arrivals.awaitAnswers(grace)) {
+        completions.cancelAll();
+        arrivals.awaitAnswers(LAST_WORDS);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt(); // end at once
+    }
     completions.cancelAll();
-    threads.shutdownNow();
-    guard.close();
+    http.stop(0);
+    arrivals.interruptAll();
+    alarms.close();
   }
 
   @Override
@@ -157,13 +164,20 @@ public final class Server implements AutoCloseable {
 
   // ---- requests
 
-  private void handle(HttpExchange exchange) {
-    Call call = new Call(exchange, guard);
+  /**
+   * Answers a request.
+   *
+   * @throws IOException if the client has gone, or the server goes. The JDK's server then closes
+   *     the connection and forgets it; of one that is closed here it never would.
+   */
+  private void handle(HttpExchange exchange) throws IOException {
+    Call call = new Call(exchange, guard, Arrivals.current());
     try {
+      call.begin();
       setHeaders(call.replyHeaders());
       route(call);
-    } catch (IOException | InterruptedException e) {
-      exchange.close(); // the client has gone, or the server goes
+    } catch (InterruptedException e) {
+      throw new IOException("the server ends", e);
     } catch (RuntimeException | Error e) {
       sorry(call, exception(e));
       if (e instanceof Error error && !(e instanceof OutOfMemoryError)) {
@@ -340,21 +354,17 @@ public final class Server implements AutoCloseable {
     };
   }
 
-  private void sorry(Call call, ApiException e) {
-    try {
-      if (!call.hasBegun()) {
-        if (e.retryAfter() > 0) {
-          call.replyHeaders().set("Retry-After", Integer.toString(e.retryAfter()));
-        }
-        call.refuse(e.status(), Json.error(e));
-      } else if (call.isEventStream()) {
-        call.piece(CompletionWriter.error(e));
-        call.end();
-      } else {
-        call.abort();
+  private static void sorry(Call call, ApiException e) throws IOException {
+    if (!call.hasBegun()) {
+      if (e.retryAfter() > 0) {
+        call.replyHeaders().set("Retry-After", Integer.toString(e.retryAfter()));
       }
-    } catch (IOException gone) {
-      call.close();
+      call.refuse(e.status(), Json.error(e));
+    } else if (call.isEventStream()) {
+      call.piece(CompletionWriter.error(e));
+      call.end();
+    } else {
+      throw new IOException("an answer broke off", e); // so that no client takes it for a whole
     }
   }
 }

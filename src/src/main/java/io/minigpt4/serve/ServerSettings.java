@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param origins of web pages elsewhere that may use the API, such as {@code https://example.org}
  * @param defaultTemperature of requests that give none
  * @param timeLimit after which an answer ends, counted from the request
- * @param maxConnections connections at a time
+ * @param maxConnections connections at a time that send a request or get an answer
  */
 public record ServerSettings(
     String host,
@@ -30,7 +30,7 @@ public record ServerSettings(
     Duration timeLimit,
     int maxConnections) {
 
-  /** Connections at a time unless somebody says otherwise. */
+  /** Connections in use at a time unless somebody says otherwise. */
   public static final int DEFAULT_CONNECTIONS = 512;
 
   /** How long an answer may take unless somebody says otherwise. */

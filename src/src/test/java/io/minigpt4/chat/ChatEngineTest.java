@@ -222,8 +222,10 @@ class ChatEngineTest {
               () ->
                   engine.submit(
                       ChatRequest.of(config, question),
-                      Stream.generate(Recorder::new).limit(9).toList()))
-          .isInstanceOf(QueueFullException.class);
+                      Stream.generate(Recorder::new).limit(5).toList()))
+          .as("coming back later would not help")
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("5 answers");
     }
   }
 
@@ -307,6 +309,36 @@ class ChatEngineTest {
       assertThat(recorder.await().finishReason()).isEqualTo(FinishReason.CANCELLED);
     }
     assertThat(model.llama().pool().usedPages()).isZero();
+  }
+
+  @Test
+  void closingEndsBeams() throws InterruptedException {
+    GenerationConfig beams =
+        LONG.toBuilder().maxNewTokens(300).minNewTokens(300).numBeams(4).build();
+    Recorder recorder = new Recorder();
+    try (ChatEngine engine = engine(4, 0)) {
+      engine.submit(ChatRequest.of(beams, Turn.human("Go on.")), recorder);
+      recorder.awaitStart();
+      Thread.sleep(50); // so that there are beams
+    }
+    recorder.await();
+    assertThat(model.llama().pool().usedPages()).isZero();
+  }
+
+  @Test
+  void beamsAreDrawnAsASessionDrawsThem() {
+    GenerationConfig beams =
+        GREEDY.toBuilder().temperature(20).topP(1).topK(0).numBeams(3).maxNewTokens(12).build();
+    try (ChatEngine engine = engine(3, 0);
+        ChatSession session = new ChatSession(model, new ImageCache(model, 1))) {
+      for (int seed = 0; seed < 8; seed++) {
+        GenerationConfig config = beams.toBuilder().seed(seed).build();
+        Generation expected = session.ask("Hello", config, GenerationListener.NONE).generation();
+        Generation drawn = ask(engine, ChatRequest.of(config, Turn.human("Hello")));
+        assertThat(drawn.ids().toIntArray()).isEqualTo(expected.ids().toIntArray());
+        session.reset();
+      }
+    }
   }
 
   @Test

@@ -128,11 +128,12 @@ class ClientsThatLeaveTest {
 
   @Test
   void aWriteThatNobodyReadsIsEnded() throws Exception {
-    try (WriteGuard guard = new WriteGuard(Duration.ofMillis(300));
+    try (Alarms alarms = new Alarms();
         ServerSocket listener = new ServerSocket(0);
         SocketChannel to =
             SocketChannel.open(
                 new InetSocketAddress(InetAddress.getLoopbackAddress(), listener.getLocalPort()))) {
+      WriteGuard guard = new WriteGuard(alarms, Duration.ofMillis(300));
       CompletableFuture<String> outcome = new CompletableFuture<>();
       Thread.ofVirtual()
           .start(
