@@ -85,7 +85,7 @@ final class DoctorCommand implements Callable<Integer> {
     DoctorReport report = output == Output.json ? new JsonReport(out) : new TextReport(out);
     boolean healthy = true;
     try (CpuOps cpu = CpuOps.create(0)) {
-      report.machine(Machine.here(), cpu.device());
+      report.machine(Machine.here(), cpu.device(), CpuOps.nativeProducts());
       if (!device.equals("cpu")) {
         report.libraries(finder.all(cudaPath));
         healthy = examineGpus(report, cpu);

@@ -12,8 +12,9 @@ interface DoctorReport {
    * First.
    *
    * @param cpu what the processor's operations call themselves
+   * @param products instructions of their native code, or why there is none
    */
-  void machine(Machine machine, String cpu);
+  void machine(Machine machine, String cpu, String products);
 
   /**
    * A library of NVIDIA's.

@@ -40,7 +40,7 @@ final class JsonReport implements DoctorReport {
   }
 
   @Override
-  public void machine(Machine machine, String cpu) {
+  public void machine(Machine machine, String cpu, String products) {
     write(
         () -> {
           json.writeStartObject();
@@ -51,6 +51,7 @@ final class JsonReport implements DoctorReport {
           json.writeStringField("java", machine.java());
           json.writeBooleanField("vector_module", machine.vectorModule());
           json.writeStringField("cpu", cpu);
+          json.writeStringField("native_products", products);
           json.writeEndObject();
         });
   }

@@ -24,7 +24,7 @@ final class TextReport implements DoctorReport {
   }
 
   @Override
-  public void machine(Machine machine, String cpu) {
+  public void machine(Machine machine, String cpu, String products) {
     line(
         "system      %s, %s, %d processors",
         machine.system(), machine.architecture(), machine.processors());
@@ -35,6 +35,7 @@ final class TextReport implements DoctorReport {
             ? "jdk.incubator.vector is there"
             : "jdk.incubator.vector is missing: start Java with --add-modules jdk.incubator.vector");
     line("CPU         %s", cpu);
+    line("native code %s", products);
   }
 
   @Override

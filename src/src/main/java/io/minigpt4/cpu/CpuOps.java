@@ -1,5 +1,6 @@
 package io.minigpt4.cpu;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
@@ -62,7 +63,8 @@ public final class CpuOps implements Ops {
    */
   public static CpuOps create(int threads) {
     try {
-      return create(threads, new VectorKernels());
+      CpuLibrary library = NativeProducts.library();
+      return create(threads, library == null ? new VectorKernels() : new VectorKernels(library));
     } catch (NoClassDefFoundError e) {
       throw new UserException(
           "this Java was started without the Vector API:"
@@ -72,14 +74,24 @@ public final class CpuOps implements Ops {
   }
 
   /**
-   * The implementation in plain loops. It is slower in the long run, but at its speed from the
-   * start, where the Vector API is interpreted for the first seconds: the better choice for a small
-   * model that has answered by then.
+   * The instructions of the native code by which {@link #create} multiplies a few rows by weights,
+   * or {@code none} and the reason.
+   */
+  public static String nativeProducts() {
+    return NativeProducts.describe();
+  }
+
+  /**
+   * The implementation in plain loops, but for products, which are native code if the machine can
+   * run that. It is slower in the long run, but at its speed from the start, where the Vector API
+   * is interpreted for the first seconds: the better choice for a small model that has answered by
+   * then.
    *
    * @param threads how many threads compute, the caller included; 0 for all processors
    */
   public static CpuOps createScalar(int threads) {
-    return create(threads, new ScalarKernels());
+    CpuLibrary library = NativeProducts.library();
+    return create(threads, library == null ? new ScalarKernels() : new ScalarKernels(library));
   }
 
   static CpuOps create(int threads, Kernels kernels) {
@@ -226,6 +238,16 @@ public final class CpuOps implements Ops {
   }
 
   private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
+    if (kernels.multipliesPerRow()) {
+      linearPerRow(x, weight, gelu ? null : bias, out);
+      if (gelu && bias != null) {
+        int width = Math.toIntExact(out.width());
+        int rows = Math.toIntExact(out.rows());
+        rowWork.operands(Checks.address(out), out.rowStride(), floats(bias, 0), 0, rows, width);
+        rowWork.run(RowWork.Kind.ADD_GELU);
+      }
+      return;
+    }
     setWeights(x, weight, bias, out);
     linear.run(
         Checks.address(x),
@@ -465,6 +487,7 @@ public final class CpuOps implements Ops {
   public void close() {
     team.close();
     linear.close();
+    perRow.close();
     gradients.close();
     patches.close();
     for (Scratch s : converted) {

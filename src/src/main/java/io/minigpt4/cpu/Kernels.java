@@ -18,19 +18,21 @@ interface Kernels {
   /** Rows of the operand that is broadcast which {@link #tile} handles at once. */
   int TILE_ROWS = 4;
 
-  /** The most left-hand rows of {@link #dots}. */
-  int DOT_ROWS = 64;
-
-  /** Rows of weights whose products {@link #dots} stores together. */
-  int DOT_COLUMNS = 16;
-
-  /** A short name for people, e.g. {@code AVX-512}. */
+  /** A short name for people. */
   String name();
 
   /** The inner loops of backward passes, of the same make. */
   GradKernels gradients();
 
-  /** The inner loops of products with quantised weights, of the same make. */
+  /** The inner loops of products of a few rows. */
+  DotKernels products();
+
+  /** Whether {@link #products} are faster than {@link #tile} for many rows too. */
+  default boolean multipliesPerRow() {
+    return false;
+  }
+
+  /** The inner loops of products with quantised weights. */
   QuantisedKernels quantised();
 
   /** Floats per vector. */
@@ -68,36 +70,6 @@ interface Kernels {
       float[] acc,
       int accAt,
       boolean add);
-
-  /**
-   * out[i·outStride + j] = Σ_c x[i·k + c] · w[j·wStride + c] for i &lt; m ≤ {@link #DOT_ROWS}, j
-   * &lt; n, c &lt; k, with vectors along k: the shape of decoding, where every weight is used only
-   * a few times.
-   *
-   * @param type of the elements of {@code w}
-   * @param x as {@link #arrange} lays it out
-   * @param scratch at least {@link #dotScratch} floats
-   */
-  void dots(
-      DType type,
-      float[] x,
-      int m,
-      long w,
-      long wStride,
-      int n,
-      int k,
-      long out,
-      long outStride,
-      float[] scratch);
-
-  /** Copies m rows of k floats in the order in which {@link #dots} wants them. */
-  void arrange(DType type, long x, long xStride, int m, int k, float[] to);
-
-  /** Floats that {@link #arrange} fills. */
-  long arranged(int m, int k);
-
-  /** Floats of scratch that {@link #dots} needs. */
-  int dotScratch();
 
   /**
    * scores[at + j] = Σ_c x[xAt + c] · rows[j·width + c] for j &lt; n, c &lt; width.

@@ -5,30 +5,28 @@ import io.minigpt4.tensor.Tensor;
 
 /**
  * out = x · wᵀ + bias for rows that come one a sequence, for one or several matrices w at a time.
- * Every weight is used a few times, so the weights' way from memory decides; {@link Kernels#dots}
- * streams them once, shared out by rows of w. A row's result is the same to the last bit whatever
- * the number of rows.
+ * Every weight is used a few times, so the weights' way from memory decides; {@link
+ * DotKernels#dots} streams them once, shared out by rows of w. A row's result is the same to the
+ * last bit whatever the number of rows.
  *
  * <p>Matrices of one type with the same input are one job: x is arranged once for all of them, and
  * the team meets once.
  */
-final class PerRowLinear implements Team.Task {
-  /**
-   * Weights in bytes that a thread takes at a time, at most. A stretch begins with as many new
-   * streams as a kernel reads side by side, which the prefetcher has yet to find; stretches of an
-   * eighth of this cost a tenth of the speed.
-   */
-  private static final int STREAM_BYTES = 1 << 20;
+final class PerRowLinear implements Team.Task, AutoCloseable {
+  /** Weights in bytes that a thread takes at a time, at most and, if there are more, at least. */
+  private static final int MOST_BYTES = 1 << 20;
+
+  private static final int LEAST_BYTES = 1 << 16;
 
   /** Stretches for each thread, so that none waits long for the last. */
-  private static final long STRETCHES = 4;
+  private static final long STRETCHES = 16;
 
   /** Multiplications below which waking other threads costs more than it brings. */
   private static final long SERIAL_WORK = 1 << 15;
 
   private final Kernels kernels;
   private final Team team;
-  private final Buffer arranged = new Buffer(Buffer.LARGE);
+  private final Rows rows = new Rows();
   private final Buffer[] scratch;
   private Product[] products = {};
   private int count;
@@ -39,9 +37,6 @@ final class PerRowLinear implements Team.Task {
 
   /** One more than the last of the products that are computed together now. */
   private int endOfJob;
-
-  /** Rows of x as {@link Kernels#dots} wants them. */
-  private float[] rows = {};
 
   /** One of the matrices, and where its product goes. */
   private static final class Product {
@@ -101,7 +96,7 @@ final class PerRowLinear implements Team.Task {
     if (rowCount == 0 || count == 0) {
       return;
     }
-    int parts = (rowCount + Kernels.DOT_ROWS - 1) / Kernels.DOT_ROWS;
+    int parts = (rowCount + DotKernels.MOST_ROWS - 1) / DotKernels.MOST_ROWS;
     k = products[0].k;
     for (int part = 0; part < parts; part++) {
       int first = (int) ((long) rowCount * part / parts);
@@ -135,11 +130,9 @@ final class PerRowLinear implements Team.Task {
   private void arrange(Product like, long x, long xStride) {
     type = like.type;
     if (type.isQuantised()) {
-      rows = arranged.floats(kernels.quantised().arranged(like.quantised, m));
       kernels.quantised().arrange(like.quantised, x, xStride, m, rows);
     } else {
-      rows = arranged.floats(kernels.arranged(m, k));
-      kernels.arrange(type, x, xStride, m, k, rows);
+      kernels.products().arrange(type, x, xStride, m, k, rows);
     }
   }
 
@@ -151,13 +144,14 @@ final class PerRowLinear implements Team.Task {
     }
     boolean serial = m * all * k < SERIAL_WORK;
     long fair = (all + STRETCHES * team.size() - 1) / (STRETCHES * team.size());
-    int unit = type.isQuantised() ? QuantisedKernels.STREAMS : Kernels.DOT_COLUMNS;
+    int unit = type.isQuantised() ? QuantisedKernels.STREAMS : DotKernels.COLUMNS;
     int items = 0;
     for (int i = from; i < to; i++) {
       Product product = products[i];
-      long streamed = STREAM_BYTES / Math.max(1, product.rowBytes());
-      int rowsEach =
-          serial ? Math.max(1, product.n) : (int) Math.clamp(fair, unit, Math.max(unit, streamed));
+      long rowBytes = Math.max(1, product.rowBytes());
+      long least = Math.max(unit, LEAST_BYTES / rowBytes);
+      long most = Math.max(least, MOST_BYTES / rowBytes);
+      int rowsEach = serial ? Math.max(1, product.n) : (int) Math.clamp(fair, least, most);
       product.chunk = (rowsEach + unit - 1) / unit * unit;
       product.firstItem = items;
       items += (product.n + product.chunk - 1) / product.chunk;
@@ -182,17 +176,22 @@ final class PerRowLinear implements Team.Task {
     int from = (item - product.firstItem) * product.chunk;
     int n = Math.min(product.n, from + product.chunk) - from;
     long out = product.out + 4L * from;
-    float[] floats = scratch[worker].floats(kernels.dotScratch());
+    float[] floats = scratch[worker].floats(kernels.products().scratch());
     if (type.isQuantised()) {
       kernels.quantised().dots(product.quantised, rows, m, from, n, out, product.outStride, floats);
     } else {
       long w = product.w + from * product.rowBytes();
-      kernels.dots(type, rows, m, w, k, n, k, out, product.outStride, floats);
+      kernels.products().dots(type, rows, m, w, n, k, out, product.outStride, floats);
     }
     if (product.bias != 0) {
       for (int row = 0; row < m; row++) {
         kernels.add(out + 4 * (row * product.outStride), product.bias + 4L * from, n);
       }
     }
+  }
+
+  @Override
+  public void close() {
+    rows.close();
   }
 }

@@ -14,25 +14,15 @@ interface QuantisedKernels {
   void toFloats(QuantisedRows w, long row, int from, int n, float[] to, int at);
 
   /**
-   * out[i·outStride + j] = Σ_c x[i][c] · w[row + j][c] for i &lt; m ≤ {@link Kernels#DOT_ROWS}, j
-   * &lt; n.
+   * out[i·outStride + j] = Σ_c x[i][c] · w[row + j][c] for i &lt; m ≤ {@link DotKernels#MOST_ROWS},
+   * j &lt; n.
    *
    * @param x as {@link #arrange} lays it out
-   * @param scratch at least {@link Kernels#dotScratch} floats
+   * @param scratch at least {@link DotKernels#scratch} floats
    */
   void dots(
-      QuantisedRows w,
-      float[] x,
-      int m,
-      long row,
-      int n,
-      long out,
-      long outStride,
-      float[] scratch);
-
-  /** Floats that {@link #arrange} fills. */
-  long arranged(QuantisedRows w, int m);
+      QuantisedRows w, Rows x, int m, long row, int n, long out, long outStride, float[] scratch);
 
   /** Copies m rows of floats in the order in which {@link #dots} wants them. */
-  void arrange(QuantisedRows w, long x, long xStride, int m, float[] to);
+  void arrange(QuantisedRows w, long x, long xStride, int m, Rows to);
 }

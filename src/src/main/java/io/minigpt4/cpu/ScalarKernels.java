@@ -5,6 +5,7 @@ import static io.minigpt4.cpu.Memory.getShort;
 import static io.minigpt4.cpu.Memory.setFloat;
 import static io.minigpt4.cpu.Memory.setShort;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.DType;
 import java.util.Arrays;
 
@@ -12,16 +13,46 @@ import java.util.Arrays;
 final class ScalarKernels implements Kernels {
   private static final int LANES = 8;
 
-  private final QuantisedKernels quantised = new ScalarQuantised();
+  private final DotKernels products;
+  private final QuantisedKernels quantised;
+  private final String name;
+
+  /** Plain Java throughout. */
+  ScalarKernels() {
+    products = new ScalarDots();
+    quantised = new ScalarQuantised();
+    name = "scalar";
+  }
+
+  /** Products by native code, as far as the processor can run it. */
+  ScalarKernels(CpuLibrary library) {
+    products = new NativeDots(library);
+    quantised =
+        library.hasQuantised()
+            ? new NativeQuantised(library, new ScalarQuantised())
+            : new ScalarQuantised();
+    name = "scalar, " + library.instructions() + " products";
+  }
 
   @Override
   public String name() {
-    return "scalar";
+    return name;
   }
 
   @Override
   public GradKernels gradients() {
     return new ScalarGradKernels();
+  }
+
+  @Override
+  public DotKernels products() {
+    return products;
+  }
+
+  /** Native code for any number of rows is ahead of plain Java. */
+  @Override
+  public boolean multipliesPerRow() {
+    return products instanceof NativeDots;
   }
 
   @Override
@@ -39,7 +70,7 @@ final class ScalarKernels implements Kernels {
     return 3;
   }
 
-  private static float load(DType type, long address, long index) {
+  static float load(DType type, long address, long index) {
     return switch (type) {
       case F32 -> getFloat(address + 4 * index);
       case F16 -> Float.float16ToFloat(getShort(address + 2 * index));
@@ -125,46 +156,6 @@ final class ScalarKernels implements Kernels {
         }
       }
     }
-  }
-
-  @Override
-  public void dots(
-      DType type,
-      float[] x,
-      int m,
-      long w,
-      long wStride,
-      int n,
-      int k,
-      long out,
-      long outStride,
-      float[] scratch) {
-    for (int i = 0; i < m; i++) {
-      for (int j = 0; j < n; j++) {
-        double sum = 0;
-        for (int c = 0; c < k; c++) {
-          sum += (double) x[i * k + c] * load(type, w, j * wStride + c);
-        }
-        setFloat(out + 4 * (i * outStride + j), (float) sum);
-      }
-    }
-  }
-
-  @Override
-  public void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
-    for (int i = 0; i < m; i++) {
-      toFloats(DType.F32, x + 4L * i * xStride, to, i * k, k);
-    }
-  }
-
-  @Override
-  public long arranged(int m, int k) {
-    return (long) m * k;
-  }
-
-  @Override
-  public int dotScratch() {
-    return 0;
   }
 
   @Override

@@ -2,7 +2,6 @@ package io.minigpt4.cpu;
 
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Quantised;
-import java.lang.foreign.MemorySegment;
 
 /** {@link QuantisedKernels} in plain Java: the form of {@link Quantised}, element by element. */
 final class ScalarQuantised implements QuantisedKernels {
@@ -33,19 +32,13 @@ final class ScalarQuantised implements QuantisedKernels {
 
   @Override
   public void dots(
-      QuantisedRows w,
-      float[] x,
-      int m,
-      long row,
-      int n,
-      long out,
-      long outStride,
-      float[] scratch) {
+      QuantisedRows w, Rows x, int m, long row, int n, long out, long outStride, float[] scratch) {
+    float[] values = x.array();
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < n; j++) {
         double sum = 0;
         for (int c = 0; c < w.width(); c++) {
-          sum += (double) x[i * w.width() + c] * element(w, row + j, c);
+          sum += (double) values[i * w.width() + c] * element(w, row + j, c);
         }
         Memory.setFloat(out + 4 * (i * outStride + j), (float) sum);
       }
@@ -53,15 +46,7 @@ final class ScalarQuantised implements QuantisedKernels {
   }
 
   @Override
-  public long arranged(QuantisedRows w, int m) {
-    return (long) m * w.width();
-  }
-
-  @Override
-  public void arrange(QuantisedRows w, long x, long xStride, int m, float[] to) {
-    for (int i = 0; i < m; i++) {
-      MemorySegment.copy(
-          Memory.ALL, Memory.FLOAT, x + 4L * i * xStride, to, i * w.width(), w.width());
-    }
+  public void arrange(QuantisedRows w, long x, long xStride, int m, Rows to) {
+    ScalarDots.copyRows(x, xStride, m, w.width(), to);
   }
 }

@@ -11,8 +11,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A worker that is asleep, or kept from its core by other programs, is not waited for: workers
  * enter a job through a gate that the caller closes when the items have run out, and only those
- * inside are waited for. Workers spin for some microseconds after a job, because the next operation
- * of a model follows at once, and then park.
+ * inside are waited for. Workers spin for a while after a job, because the next operation of a
+ * model follows at once, and then park.
  */
 final class Team implements AutoCloseable {
   /** What the items of a job do. */
@@ -26,8 +26,11 @@ final class Team implements AutoCloseable {
     void run(int item, int worker);
   }
 
-  /** Long enough to bridge the serial parts of a decode step, short enough not to be noticed. */
-  private static final long SPIN_NANOS = 30_000;
+  /**
+   * Long enough to bridge the serial parts of a decode step and the last item of another thread,
+   * which may stream a megabyte of weights; waking a thread that is parked takes 50 µs.
+   */
+  private static final long SPIN_NANOS = 200_000;
 
   private static final int OPEN = 1 << 30;
 

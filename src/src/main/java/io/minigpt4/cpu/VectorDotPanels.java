@@ -7,8 +7,9 @@ import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * {@link Kernels#dots} for so many rows of x that they fill the lanes of a vector: lane i belongs
- * to row i, an element of the weights is broadcast to all of them, and so no sum goes over lanes.
+ * {@link DotKernels#dots} for so many rows of x that they fill the lanes of a vector: lane i
+ * belongs to row i, an element of the weights is broadcast to all of them, and so no sum goes over
+ * lanes.
  *
  * <p>Every sum is formed as {@link VectorDots} forms it for one row, so that a row's result is the
  * same to the last bit whatever the number of rows ({@code PerRowTest}). Lane p of the vectors
@@ -36,7 +37,7 @@ final class VectorDotPanels {
   /** Elements of each of them that are converted at a time. */
   private static final int CHUNK = 1024;
 
-  private static final int MOST_PANELS = (Kernels.DOT_ROWS + LANES - 1) / LANES;
+  private static final int MOST_PANELS = (DotKernels.MOST_ROWS + LANES - 1) / LANES;
 
   /** Of each panel: either a quarter's sums [ROWS][QUARTER][N], or their sum [ROWS][N]. */
   private static final int SUMS = ROWS * CHUNK;

@@ -10,8 +10,8 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * {@link Kernels#dots} for several rows of x, the decoding of many sequences together: four rows of
- * weights at a time are converted to float32, {@link #CHUNK} elements deep, so that they stay in
+ * {@link DotKernels#dots} for several rows of x, the decoding of many sequences together: four rows
+ * of weights at a time are converted to float32, {@link #CHUNK} elements deep, so that they stay in
  * the first-level cache while all rows of x meet them.
  *
  * <p>Every sum is formed as {@link VectorDots} forms it for one row: in the same lanes, in the same
@@ -34,7 +34,7 @@ final class VectorDotTiles {
 
   /** Floats of scratch that {@link #dots} needs: weights and sums. */
   static int scratch() {
-    return ROWS * CHUNK + Kernels.DOT_ROWS * ROWS * N;
+    return ROWS * CHUNK + DotKernels.MOST_ROWS * ROWS * N;
   }
 
   /** Elements that go through whole vectors; half-width weights come in pairs. */

@@ -13,7 +13,7 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * {@link Kernels#dots} and conversions: streaming weights from memory.
+ * {@link DotKernels} with the Vector API, and conversions.
  *
  * <p>A core has only so many instructions under way at once, and each that is not a load takes the
  * place of one that would fetch a line of weights. So bandwidth is lost by the number of
@@ -21,7 +21,7 @@ import jdk.incubator.vector.VectorSpecies;
  * loaded once for four rows of weights, and half-width weights are loaded as ints that hold an even
  * and an odd element.
  */
-final class VectorDots {
+final class VectorDots implements DotKernels {
   private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
   private static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
   private static final int N = SPECIES.length();
@@ -34,20 +34,19 @@ final class VectorDots {
    */
   private static final float HALF_SCALE = 0x1p-48f;
 
-  private VectorDots() {}
-
-  static void dots(
+  @Override
+  public void dots(
       DType type,
-      float[] x,
+      Rows rows,
       int m,
       long w,
-      long wStride,
       int n,
       int k,
       long out,
       long outStride,
       float[] scratch) {
-    long rowBytes = wStride * type.bytes();
+    float[] x = rows.array();
+    long rowBytes = (long) k * type.bytes();
     if (VectorDotPanels.takes(m)) {
       VectorDotPanels.dots(type, x, m, w, rowBytes, n, k, out, outStride, scratch);
     } else if (m > 1) {
@@ -249,7 +248,9 @@ final class VectorDots {
    * For half-width weights even elements, then odd ones, then the last of an odd number; beside
    * float16 all times {@link #HALF_SCALE}.
    */
-  static void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
+  @Override
+  public void arrange(DType type, long x, long xStride, int m, int k, Rows rows) {
+    float[] to = rows.newArray(Math.max((long) m * k, VectorDotPanels.arranged(m, k)));
     if (VectorDotPanels.takes(m)) {
       VectorDotPanels.arrange(type, x, xStride, m, k, to);
     } else if (m > 1) {
@@ -267,6 +268,11 @@ final class VectorDots {
         to[k - 1] = scale * Memory.getFloat(x + 4L * (k - 1));
       }
     }
+  }
+
+  @Override
+  public int scratch() {
+    return Math.max(VectorDotTiles.scratch(), VectorDotPanels.scratch());
   }
 
   static void toFloats(DType type, long from, float[] to, int at, int n) {

@@ -1,5 +1,6 @@
 package io.minigpt4.cpu;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
@@ -11,16 +12,40 @@ final class VectorKernels implements Kernels {
   private static final int N = SPECIES.length();
 
   private final ScalarKernels scalar = new ScalarKernels();
-  private final QuantisedKernels quantised = new VectorQuantised();
+  private final DotKernels products;
+  private final QuantisedKernels quantised;
+  private final String name;
+
+  /** Everything with the Vector API. */
+  VectorKernels() {
+    products = new VectorDots();
+    quantised = new VectorQuantised();
+    name = SPECIES.vectorBitSize() + "-bit vectors";
+  }
+
+  /** Products of a few rows by native code, as far as the processor can run it. */
+  VectorKernels(CpuLibrary library) {
+    products = new NativeDots(library);
+    quantised =
+        library.hasQuantised()
+            ? new NativeQuantised(library, new VectorQuantised())
+            : new VectorQuantised();
+    name = SPECIES.vectorBitSize() + "-bit vectors, " + library.instructions() + " products";
+  }
 
   @Override
   public String name() {
-    return SPECIES.vectorBitSize() + "-bit vectors";
+    return name;
   }
 
   @Override
   public GradKernels gradients() {
     return new VectorGradKernels();
+  }
+
+  @Override
+  public DotKernels products() {
+    return products;
   }
 
   @Override
@@ -77,36 +102,6 @@ final class VectorKernels implements Kernels {
       int accAt,
       boolean add) {
     VectorTiles.tile(vectors, x, xAt, w, wAt, wStride, k, acc, accAt, add);
-  }
-
-  @Override
-  public void dots(
-      DType type,
-      float[] x,
-      int m,
-      long w,
-      long wStride,
-      int n,
-      int k,
-      long out,
-      long outStride,
-      float[] scratch) {
-    VectorDots.dots(type, x, m, w, wStride, n, k, out, outStride, scratch);
-  }
-
-  @Override
-  public void arrange(DType type, long x, long xStride, int m, int k, float[] to) {
-    VectorDots.arrange(type, x, xStride, m, k, to);
-  }
-
-  @Override
-  public long arranged(int m, int k) {
-    return Math.max((long) m * k, VectorDotPanels.arranged(m, k));
-  }
-
-  @Override
-  public int dotScratch() {
-    return Math.max(VectorDotTiles.scratch(), VectorDotPanels.scratch());
   }
 
   @Override

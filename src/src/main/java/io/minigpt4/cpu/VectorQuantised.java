@@ -84,12 +84,8 @@ final class VectorQuantised implements QuantisedKernels {
   }
 
   @Override
-  public long arranged(QuantisedRows w, int m) {
-    return (long) m * arrangedRow(w);
-  }
-
-  @Override
-  public void arrange(QuantisedRows w, long x, long xStride, int m, float[] to) {
+  public void arrange(QuantisedRows w, long x, long xStride, int m, Rows rows) {
+    float[] to = rows.newArray((long) m * arrangedRow(w));
     for (int i = 0; i < m; i++) {
       long row = x + 4L * i * xStride;
       int at = i * arrangedRow(w);
@@ -133,13 +129,14 @@ final class VectorQuantised implements QuantisedKernels {
   @Override
   public void dots(
       QuantisedRows w,
-      float[] x,
+      Rows rows,
       int m,
       long row,
       int n,
       long out,
       long outStride,
       float[] scratch) {
+    float[] x = rows.array();
     int streams = w.type() == DType.Q8 ? STREAMS : NIBBLE_STREAMS;
     int each = n / streams;
     // Of one row of x, as many sums as VectorSums takes in one go; of several rows, weights that

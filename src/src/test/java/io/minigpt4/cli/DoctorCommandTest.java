@@ -95,6 +95,7 @@ class DoctorCommandTest {
         .contains(
             "Java        ",
             "CPU         cpu, ",
+            "native code ",
             "nvrtc       missing: pip install it",
             "GPU         none: no GPU can be used");
   }

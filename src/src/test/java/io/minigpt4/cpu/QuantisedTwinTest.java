@@ -20,10 +20,15 @@ import org.junit.jupiter.params.provider.CsvSource;
 class QuantisedTwinTest {
   private final CpuOps vector = CpuOps.create(2, new VectorKernels());
   private final CpuOps scalar = CpuOps.create(1, new ScalarKernels());
+
+  /** With native products where the machine runs them. */
+  private final CpuOps fastest = CpuOps.create(2);
+
   private final SplittableRandom random = new SplittableRandom(11);
 
   @AfterEach
   void close() {
+    fastest.close();
     vector.close();
     scalar.close();
   }
@@ -75,6 +80,8 @@ class QuantisedTwinTest {
       // By Q4: sums hold up to 264 times what they are about until the end.
       double slack = type == DType.Q4 ? 4e-5 * Math.sqrt(k) : absolute;
       Floats.assertClose(Floats.of(out), Floats.of(expected), 2e-5, slack, type + " per row");
+      fastest.linearPerRow(x, w, bias, out);
+      Floats.assertClose(Floats.of(out), Floats.of(expected), 2e-5, slack, type + " fastest");
       assertThat(Floats.of(into.columns(n + 1, n + 5))).containsExactly(around);
     }
   }

@@ -20,10 +20,18 @@ import org.junit.jupiter.params.provider.EnumSource;
 class TwinTest {
   private final CpuOps vector = CpuOps.create(2, new VectorKernels());
   private final CpuOps scalar = CpuOps.create(1, new ScalarKernels());
+
+  /** With native products where the machine runs them. */
+  private final CpuOps fastest = CpuOps.create(2);
+
+  private final CpuOps quick = CpuOps.createScalar(2);
+
   private final SplittableRandom random = new SplittableRandom(7);
 
   @AfterEach
   void close() {
+    quick.close();
+    fastest.close();
     vector.close();
     scalar.close();
   }
@@ -85,10 +93,18 @@ class TwinTest {
           Tensor perRow = vector.allocate(DType.F32, m, n);
           vector.linearPerRow(x, w, bias, perRow);
           assertCloseToDoubles(x, w, bias, perRow);
+          fastest.linearPerRow(x, w, bias, perRow);
+          assertCloseToDoubles(x, w, bias, perRow);
         }
         double absolute = 2e-6 * Math.sqrt(k) + 1e-6;
         Floats.assertClose(
             Floats.of(out), Floats.of(expected), 1e-5, absolute, type + " gelu " + gelu);
+        if (gelu) {
+          quick.linearGelu(x, w, bias, out);
+        } else {
+          quick.linear(x, w, bias, out);
+        }
+        Floats.assertClose(Floats.of(out), Floats.of(expected), 1e-5, absolute, "quick " + type);
       }
       assertThat(Floats.of(into.columns(n + 1, n + 5))).containsExactly(around);
     }
@@ -112,7 +128,7 @@ class TwinTest {
     set(w, 3, 17, (short) 0x7c00);
     set(w, 4, 198, (short) 0xfc00);
     set(w, 5, 64, (short) 0x7e00);
-    for (CpuOps ops : new CpuOps[] {scalar, vector}) {
+    for (CpuOps ops : new CpuOps[] {scalar, vector, fastest}) {
       for (int m : new int[] {1, 2}) {
         Tensor out = ops.allocate(DType.F32, m, 7);
         ops.linearPerRow(x.slice(0, m), w, null, out);

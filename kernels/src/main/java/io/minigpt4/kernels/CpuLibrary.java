@@ -1,0 +1,237 @@
+package io.minigpt4.kernels;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import io.minigpt4.nativelib.MemoryLibrary;
+import io.minigpt4.nativelib.MissingLibraryException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+
+/**
+ * The processor's kernels: products of a few rows with weights that come from memory, by
+ * instructions that the Vector API does not reach (conversion from float16, integer dot products,
+ * prefetching). They are C, compiled for Linux on x86-64 and committed among the resources as the
+ * PTX is; {@code src/main/c} says what each computes.
+ *
+ * <p>Addresses are raw, counts and strides in elements unless named bytes; nothing is checked. Safe
+ * for use by several threads.
+ */
+public final class CpuLibrary {
+  /** What {@code mg_features} returns. */
+  private static final int AVX2 = 1;
+
+  private static final int AVX512 = 2;
+  private static final int AVX512_VNNI = 4;
+
+  private static final MethodHandle DOTS =
+      handle(
+          JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG,
+          JAVA_LONG);
+  private static final MethodHandle Q8_ARRANGE =
+      plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG);
+  private static final MethodHandle Q8_DOTS =
+      handle(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle Q4_ARRANGE =
+      plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+  private static final MethodHandle Q4_DOTS =
+      handle(
+          JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG,
+          JAVA_LONG);
+
+  private final int features;
+  private final String where;
+  private final MemorySegment dots;
+  private final MemorySegment q8Arrange;
+  private final MemorySegment q8Dots;
+  private final MemorySegment q4Arrange;
+  private final MemorySegment q4Dots;
+
+  private CpuLibrary(SymbolLookup symbols, int features) {
+    this.features = features;
+    boolean wide = (features & AVX512) != 0;
+    where = wide ? "AVX-512" : "AVX2";
+    dots = symbols.findOrThrow(wide ? "mg_dots_avx512" : "mg_dots_avx2");
+    q8Arrange = symbols.findOrThrow("mg_q8_arrange");
+    q8Dots = symbols.findOrThrow("mg_q8_dots");
+    q4Arrange = symbols.findOrThrow("mg_q4_arrange");
+    q4Dots = symbols.findOrThrow("mg_q4_dots");
+  }
+
+  /** Calls a function that returns whether memory that it had to read could not be read. */
+  private static MethodHandle handle(MemoryLayout... arguments) {
+    return Linker.nativeLinker().downcallHandle(FunctionDescriptor.of(JAVA_INT, arguments));
+  }
+
+  private static MethodHandle plainHandle(MemoryLayout... arguments) {
+    return Linker.nativeLinker().downcallHandle(FunctionDescriptor.ofVoid(arguments));
+  }
+
+  /** Throws what the virtual machine throws when such memory is read by Java. */
+  private static void check(int unreadable) {
+    if (unreadable != 0) {
+      throw new InternalError("a kernel read memory that cannot be read");
+    }
+  }
+
+  /**
+   * Loads the library; it stays loaded.
+   *
+   * @throws MissingLibraryException with the reason, if there is none for this system or processor
+   */
+  public static CpuLibrary load() {
+    return load(System.getProperty("os.name"), System.getProperty("os.arch"), true);
+  }
+
+  /**
+   * The same for another system or architecture.
+   *
+   * @param wide whether AVX-512 may be used where there is AVX-512
+   */
+  static CpuLibrary load(String system, String architecture, boolean wide) {
+    if (!system.equals("Linux") || !architecture.equals("amd64")) {
+      throw new MissingLibraryException("there are none for " + system + " on " + architecture);
+    }
+    SymbolLookup symbols = MemoryLibrary.load("minigpt4-kernels", resource());
+    if (call(symbols.findOrThrow("mg_guard")) != 0) {
+      throw new MissingLibraryException("the system allows no handler of SIGBUS");
+    }
+    int features = call(symbols.findOrThrow("mg_features"));
+    if ((features & AVX2) == 0) {
+      throw new MissingLibraryException("the processor has no AVX2, FMA and F16C");
+    }
+    return new CpuLibrary(symbols, wide ? features : AVX2);
+  }
+
+  static byte[] resource() {
+    try (InputStream in = CpuLibrary.class.getResourceAsStream("linux-x86_64.so")) {
+      if (in == null) {
+        throw new IllegalStateException("the jar has no linux-x86_64.so");
+      }
+      return in.readAllBytes();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static int call(MemorySegment function) {
+    MethodHandle handle =
+        Linker.nativeLinker().downcallHandle(function, FunctionDescriptor.of(JAVA_INT));
+    try {
+      return (int) handle.invokeExact();
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** The widest vectors that are used, for people: AVX2, AVX-512 or AVX-512 VNNI. */
+  public String instructions() {
+    return where + (hasQuantised() ? " VNNI" : "");
+  }
+
+  /** Whether the functions for quantised weights may be called. */
+  public boolean hasQuantised() {
+    return (features & AVX512_VNNI) != 0;
+  }
+
+  /**
+   * out[i·outStride + j] = Σ_c x[i·k + c] · w[j][c] for i &lt; m, j &lt; n, c &lt; k. A row's
+   * results are the same to the last bit for any m.
+   *
+   * @param x address of floats
+   * @param w address of rows of elements of {@code type}, {@code rowBytes} from each other
+   * @param out address of floats
+   */
+  public void dots(
+      Element type, long x, int m, long w, long rowBytes, int n, int k, long out, long outStride) {
+    try {
+      check((int) DOTS.invokeExact(dots, type.code(), x, m, w, rowBytes, n, k, out, outStride));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** Floats that {@link #arrangeForBytes} fills. */
+  public static long arrangedForBytes(int m, int k) {
+    return m * (16L + 3 * 16 + (k + 63L) / 64 * 3 * 16);
+  }
+
+  /**
+   * Cuts m rows of k floats into digits for {@link #dotsOfBytes}.
+   *
+   * @param x address of floats, rows {@code xStride} from each other
+   */
+  public void arrangeForBytes(long x, long xStride, int m, int k, long to) {
+    try {
+      Q8_ARRANGE.invokeExact(q8Arrange, x, xStride, m, k, to);
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * out[i·outStride + j] = Σ_c x[i][c] · w[j][c] · scales[j] for i &lt; m, j &lt; n, c &lt; k.
+   *
+   * @param x address of what {@link #arrangeForBytes} makes
+   * @param w address of n rows of k bytes, signed
+   * @param scales address of floats
+   */
+  public void dotsOfBytes(
+      long x, int m, long w, long scales, int n, int k, long out, long outStride) {
+    try {
+      check((int) Q8_DOTS.invokeExact(q8Dots, x, m, w, scales, n, k, out, outStride));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** Floats that {@link #arrangeForNibbles} fills. */
+  public static long arrangedForNibbles(int m, int blocks, int group) {
+    return m * (16L + blocks * (3L * 16 + group / 8 * 2L * 3 * 16));
+  }
+
+  /**
+   * Cuts m rows of k floats into digits for {@link #dotsOfNibbles}.
+   *
+   * @param x address of floats, rows {@code xStride} from each other
+   * @param blocks of 16 · group elements in a row of w
+   */
+  public void arrangeForNibbles(
+      long x, long xStride, int m, int k, int blocks, int group, long to) {
+    try {
+      Q4_ARRANGE.invokeExact(q4Arrange, x, xStride, m, k, blocks, group, to);
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * out[i·outStride + j] = Σ_c x[i][c] · w[j][c] for i &lt; m, j &lt; n.
+   *
+   * @param x address of what {@link #arrangeForNibbles} makes
+   * @param w address of n rows of blocks, as {@code io.minigpt4.tensor.Quantised} describes them
+   * @param scales address of bfloat16 scales, 16 for each block
+   */
+  public void dotsOfNibbles(
+      long x, int m, long w, long scales, int n, int blocks, int group, long out, long outStride) {
+    try {
+      check((int) Q4_DOTS.invokeExact(q4Dots, x, m, w, scales, n, blocks, group, out, outStride));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  private static RuntimeException failed(Throwable e) {
+    if (e instanceof Error error) {
+      throw error;
+    }
+    return e instanceof RuntimeException runtime ? runtime : new IllegalStateException(e);
+  }
+}
