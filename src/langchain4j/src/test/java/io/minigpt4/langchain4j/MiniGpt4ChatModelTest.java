@@ -110,7 +110,7 @@ class MiniGpt4ChatModelTest {
     String whole = collector.await().aiMessage().text();
     assertThat(whole).isEqualTo(new MiniGpt4ChatModel(engine).chat(QUESTION).aiMessage().text());
     assertThat(String.join("", collector.pieces)).isEqualTo(whole);
-    assertThat(collector.pieces).hasSizeGreaterThan(3);
+    assertThat(collector.pieces).hasSizeGreaterThan(1);
     assertThat(heard).containsExactly(whole);
   }
 
