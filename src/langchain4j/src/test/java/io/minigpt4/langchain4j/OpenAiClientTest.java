@@ -99,7 +99,7 @@ class OpenAiClientTest {
     assertThat(whole.aiMessage().text())
         .isEqualTo(client().build().chat(DESCRIBE).aiMessage().text())
         .isEqualTo(String.join("", collector.pieces));
-    assertThat(collector.pieces).hasSizeGreaterThan(1); // tokens that wait for the reader travel together
+    assertThat(collector.pieces).hasSizeGreaterThan(1);
     assertThat(whole.tokenUsage().outputTokenCount()).isGreaterThan(20);
   }
 
