@@ -51,6 +51,16 @@ public interface Checkpoint extends AutoCloseable {
   Tensor tensor(String name);
 
   /**
+   * Sees that a tensor's bytes are those that were written. Only a PyTorch zip file has checksums
+   * to tell by; all others, and views, check nothing. Reads all of the bytes.
+   *
+   * @throws UserException if they are not, or there is none of this name
+   */
+  default void verify(String name) {
+    dtype(name);
+  }
+
+  /**
    * A tensor that must have a certain shape.
    *
    * @param shape the expected dimensions; −1 stands for any

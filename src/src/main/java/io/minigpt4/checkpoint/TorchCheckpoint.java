@@ -10,6 +10,7 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
@@ -34,6 +35,7 @@ public final class TorchCheckpoint implements Checkpoint {
   private final Arena arena;
   private final TorchTree tree;
   private final Function<TorchStorage, MemorySegment> storages;
+  private final Consumer<TorchStorage> verifier;
   private final Map<String, Tensor> copies = new ConcurrentHashMap<>();
 
   private TorchCheckpoint(
@@ -41,12 +43,14 @@ public final class TorchCheckpoint implements Checkpoint {
       String format,
       Arena arena,
       TorchTree tree,
-      Function<TorchStorage, MemorySegment> storages) {
+      Function<TorchStorage, MemorySegment> storages,
+      Consumer<TorchStorage> verifier) {
     this.where = where;
     this.format = format;
     this.arena = arena;
     this.tree = tree;
     this.storages = storages;
+    this.verifier = verifier;
   }
 
   /**
@@ -68,10 +72,11 @@ public final class TorchCheckpoint implements Checkpoint {
   static TorchCheckpoint of(String where, Arena arena, MemorySegment file) {
     if (FileType.of(file) == FileType.ZIP) {
       TorchZip zip = TorchZip.read(where, file, arena);
-      return new TorchCheckpoint(where, "PyTorch", arena, zip.tree(), zip::bytes);
+      return new TorchCheckpoint(where, "PyTorch", arena, zip.tree(), zip::bytes, zip::verify);
     }
     TorchStream stream = TorchStream.read(where, file);
-    return new TorchCheckpoint(where, "PyTorch, legacy", arena, stream.tree(), stream::bytes);
+    return new TorchCheckpoint(
+        where, "PyTorch, legacy", arena, stream.tree(), stream::bytes, storage -> {});
   }
 
   private TorchTensor find(String name) {
@@ -105,6 +110,11 @@ public final class TorchCheckpoint implements Checkpoint {
     }
     MemorySegment bytes = storages.apply(t.storage());
     return Tensor.of(t.dtype(), bytes.asSlice(t.offset() * t.dtype().bytes()), t.shape());
+  }
+
+  @Override
+  public void verify(String name) {
+    verifier.accept(find(name).storage());
   }
 
   private Tensor copy(String name, TorchTensor t) {

@@ -67,6 +67,15 @@ final class TorchZip {
     return expanded.computeIfAbsent(storage.key(), key -> zip.bytes(entry, arena));
   }
 
+  /**
+   * Checks a storage's bytes against the checksum of its entry.
+   *
+   * @throws UserException if they differ
+   */
+  void verify(TorchStorage storage) {
+    zip.verify(checkedEntry(storage), bytes(storage));
+  }
+
   private ZipArchive.Entry checkedEntry(TorchStorage storage) {
     ZipArchive.Entry entry = zip.find(prefix + "/data/" + storage.key());
     if (entry == null) {

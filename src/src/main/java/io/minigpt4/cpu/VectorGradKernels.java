@@ -1,7 +1,5 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
-
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
@@ -28,8 +26,11 @@ final class VectorGradKernels implements GradKernels {
               .mul(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, dOut + 4L * i, ORDER))
               .fma(value, products);
     }
-    double square = squares.reduceLanes(ADD);
-    double product = products.reduceLanes(ADD);
+    float[] lanes = VectorSums.lanes();
+    squares.intoArray(lanes, 0);
+    products.intoArray(lanes, N);
+    double square = VectorSums.sum(lanes, 0);
+    double product = VectorSums.sum(lanes, N);
     for (int i = bound; i < n; i++) {
       double value = Memory.getFloat(x + 4L * i);
       square += value * value;

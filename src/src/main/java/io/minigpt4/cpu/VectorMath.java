@@ -1,6 +1,5 @@
 package io.minigpt4.cpu;
 
-import static jdk.incubator.vector.VectorOperators.ADD;
 import static jdk.incubator.vector.VectorOperators.GT;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 import static jdk.incubator.vector.VectorOperators.LT;
@@ -137,7 +136,9 @@ final class VectorMath {
       e.intoArray(x, at + i);
       sums = sums.add(e);
     }
-    float sum = sums.reduceLanes(ADD);
+    float[] lanes = VectorSums.lanes();
+    sums.intoArray(lanes, 0);
+    float sum = VectorSums.sum(lanes, 0);
     for (int i = bound; i < n; i++) {
       x[at + i] = (float) Math.exp(x[at + i] - max);
       sum += x[at + i];
@@ -199,7 +200,9 @@ final class VectorMath {
     for (int i = 0; i < bound; i += N) {
       sums = sums.add(FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER));
     }
-    float sum = sums.reduceLanes(ADD);
+    float[] lanes = VectorSums.lanes();
+    sums.intoArray(lanes, 0);
+    float sum = VectorSums.sum(lanes, 0);
     for (int i = bound; i < n; i++) {
       sum += Memory.getFloat(x + 4L * i);
     }
@@ -212,8 +215,10 @@ final class VectorMath {
       deviations = deviations.add(d);
       squares = d.fma(d, squares);
     }
-    double deviation = deviations.reduceLanes(ADD);
-    double square = squares.reduceLanes(ADD);
+    deviations.intoArray(lanes, 0);
+    squares.intoArray(lanes, N);
+    double deviation = VectorSums.sum(lanes, 0);
+    double square = VectorSums.sum(lanes, N);
     for (int i = bound; i < n; i++) {
       float d = Memory.getFloat(x + 4L * i) - guess;
       deviation += d;
@@ -248,7 +253,9 @@ final class VectorMath {
       FloatVector value = FloatVector.fromMemorySegment(SPECIES, Memory.ALL, x + 4L * i, ORDER);
       squares = value.fma(value, squares);
     }
-    double square = squares.reduceLanes(ADD);
+    float[] lanes = VectorSums.lanes();
+    squares.intoArray(lanes, 0);
+    double square = VectorSums.sum(lanes, 0);
     for (int i = bound; i < n; i++) {
       float value = Memory.getFloat(x + 4L * i);
       square += (double) value * value;

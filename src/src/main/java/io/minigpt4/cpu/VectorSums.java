@@ -27,7 +27,18 @@ final class VectorSums {
   private static final VectorShuffle<Float> SWAP_2 = swap(2);
   private static final VectorShuffle<Float> SWAP_1 = swap(1);
 
+  private static final ThreadLocal<float[]> LANES = ThreadLocal.withInitial(() -> new float[2 * N]);
+
   private VectorSums() {}
+
+  /**
+   * Place for the lanes of two vectors, this thread's own. A kernel puts its sums there to add them
+   * by {@link #sum(float[], int)}; a vector given to a method that is not inlined would be
+   * allocated.
+   */
+  static float[] lanes() {
+    return LANES.get();
+  }
 
   /** Lanes whose number has this bit. */
   private static VectorMask<Float> upper(int bit) {

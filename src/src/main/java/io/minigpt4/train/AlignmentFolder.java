@@ -175,7 +175,7 @@ public final class AlignmentFolder implements SampleSource {
 
   @Override
   public void seek(String position) {
-    if (!position.matches("[0-9]{1,18}")) {
+    if (!position.matches("[0-9]{1,15}")) {
       throw new UserException("'" + position + "' is no place in " + folder);
     }
     next = Long.parseLong(position);

@@ -1,5 +1,6 @@
 package io.minigpt4.train;
 
+import io.minigpt4.tensor.UserException;
 import java.util.List;
 import java.util.random.RandomGenerator;
 
@@ -22,6 +23,19 @@ public final class Dice implements RandomGenerator {
   /** One of many independent generators: that of a seed and a number. */
   public static Dice of(long seed, long number) {
     return new Dice(mix(mix(seed + GAMMA) + number * GAMMA));
+  }
+
+  /**
+   * One whose state stands in a checkpoint.
+   *
+   * @throws UserException if it is no number of 64 bits
+   */
+  static Dice saved(String state) {
+    try {
+      return new Dice(Long.parseLong(state));
+    } catch (NumberFormatException e) {
+      throw new UserException("'" + state + "' is no state of a random generator", e);
+    }
   }
 
   /** What the next numbers depend on. */

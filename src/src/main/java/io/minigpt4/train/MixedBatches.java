@@ -59,7 +59,7 @@ public final class MixedBatches implements Batches {
               + sets.size()
               + " data sets: were they others when it was written?");
     }
-    dice = new Dice(Long.parseLong(parts[0]));
+    dice = Dice.saved(parts[0]);
     for (int i = 0; i < sets.size(); i++) {
       sets.get(i).seek(parts[i + 1]);
     }

@@ -119,14 +119,18 @@ public final class TrainingCheckpoint {
 
   /**
    * Brings a trainer to the state in a checkpoint, of this engine or of the Python version, which
-   * goes on with the epoch after the saved one.
+   * goes on with the epoch after the saved one. This engine's are checked against their checksums
+   * first.
    *
    * @return where to go on
-   * @throws UserException if the file is no training checkpoint or is for another model
+   * @throws UserException if the file is no training checkpoint, is for another model or is damaged
    */
   public static Progress restore(Path file, ProjectionTrainer trainer) {
     try (Checkpoint checkpoint = Checkpoints.open(file)) {
       Map<String, String> scalars = checkpoint.metadata();
+      if (scalars.keySet().stream().anyMatch(key -> key.startsWith(OWN + "."))) {
+        checkpoint.names().forEach(checkpoint::verify);
+      }
       load(checkpoint, "llama_proj.weight", trainer, trainer.weight().value());
       load(checkpoint, "llama_proj.bias", trainer, trainer.bias().value());
       restore(checkpoint, 0, trainer, trainer.weight());

@@ -139,7 +139,7 @@ public final class WebDataset implements SampleSource {
     if (current >= shards.size() || places.stream().anyMatch(p -> p.shard >= shards.size())) {
       throw new UserException("the data set has fewer shards than when the checkpoint was written");
     }
-    dice = new Dice(Long.parseLong(parts[0]));
+    dice = Dice.saved(parts[0]);
     shard = current;
     offset = Long.parseLong(parts[2]);
     buffer.clear();

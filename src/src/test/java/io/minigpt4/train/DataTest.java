@@ -123,6 +123,8 @@ class DataTest {
       }
       assertThatThrownBy(() -> again.seek("5;7;0;")).isInstanceOf(UserException.class);
       assertThatThrownBy(() -> again.seek("nonsense")).isInstanceOf(UserException.class);
+      assertThatThrownBy(() -> again.seek("9999999999999999999;0;0;"))
+          .isInstanceOf(UserException.class);
       WebDataset other = new WebDataset(List.of(pattern()), maker(training), 9, 1, 4);
       List<String> ofOtherRank = new ArrayList<>();
       for (int i = 0; i < 40; i++) {
@@ -221,6 +223,9 @@ class DataTest {
           new SampleMaker(training.builder(), training.images(), false, false, null, prompts);
       AlignmentFolder set = new AlignmentFolder(folder, maker, 1, 0, 1);
       assertThat(set.size()).isEqualTo(3);
+      assertThatThrownBy(() -> set.seek("999999999999999999"))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("is no place in");
       try (SampleLoader loader = new SampleLoader(set, 1, 0, (name, p) -> broken.add(name))) {
         List<String> said = loader.next(8).stream().map(sample -> said(training, sample)).toList();
         assertThat(said).containsOnly("Two Stars.", "one");

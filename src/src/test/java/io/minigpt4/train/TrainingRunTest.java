@@ -188,6 +188,31 @@ class TrainingRunTest {
     }
   }
 
+  /** A bit that has flipped anywhere is told, or makes no difference. */
+  @Test
+  void damagedCheckpointsAreRefused() throws Exception {
+    Path file = TinyTraining.plan(folder, 1).latestFile();
+    try (TinyTraining training = new TinyTraining()) {
+      TrainingCheckpoint.write(file, training.trainer, Progress.START, 0, 1e-3, null);
+      byte[] whole = Files.readAllBytes(file);
+      float[] weight = Tensors.floats(training.trainer.weight().value());
+      int refused = 0;
+      for (int at = 0; at < whole.length; at += whole.length / 97) {
+        byte[] damaged = whole.clone();
+        damaged[at] ^= 4;
+        Files.write(file, damaged);
+        try {
+          TrainingCheckpoint.restore(file, training.trainer);
+        } catch (UserException e) {
+          assertThat(e).hasMessageContaining(file.toString());
+          refused++;
+        }
+        assertThat(Tensors.floats(training.trainer.weight().value())).containsExactly(weight);
+      }
+      assertThat(refused).isGreaterThan(90);
+    }
+  }
+
   private List<String> files() throws IOException {
     try (Stream<Path> files = Files.list(folder)) {
       return files.map(file -> String.valueOf(file.getFileName())).toList();
