@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.checkpoint.Checkpoints;
+import io.minigpt4.checkpoint.TorchWriter;
+import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import io.minigpt4.testing.Golden;
 import io.minigpt4.train.demo.DemoSamples;
@@ -15,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -185,6 +189,22 @@ class TrainingRunTest {
             .isInstanceOf(UserException.class)
             .hasMessageContaining(file.toString());
       }
+    }
+  }
+
+  @Test
+  void aCheckpointOfAnotherModelIsRefused() {
+    Path file = TinyTraining.plan(folder, 1).latestFile();
+    try (TinyTraining training = new TinyTraining();
+        Arena arena = Arena.ofConfined()) {
+      Tensor narrow = Tensor.of(DType.F32, arena.allocate(4 * 128 * 64, 64), 128, 64);
+      TorchWriter.write(file, Map.of("model", Map.of("llama_proj.weight", narrow)));
+      float[] before = Tensors.floats(training.trainer.weight().value());
+      assertThatThrownBy(() -> TrainingCheckpoint.restore(file, training.trainer))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("in " + file + " has the shape [128, 64] where [128, 128]")
+          .hasMessageContaining("is this file for another model?");
+      assertThat(Tensors.floats(training.trainer.weight().value())).containsExactly(before);
     }
   }
 
