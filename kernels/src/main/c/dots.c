@@ -9,24 +9,12 @@
 #include "guard.h"
 #include "vector.h"
 
-enum { F32, F16, BF16 };
-
 enum { LINE = 64 };
 
 // Bytes by which loads of weights are preceded by a prefetch. The processor's own prefetcher starts anew in every
 // page of 4 KiB and keeps fewer lines under way than a core can take: with float16 it alone reaches 80 % of the
 // bandwidth, with this 95 %. From 512 to 1024 it makes no difference.
 enum { AHEAD = 512 };
-
-INLINE vector load_weights(int type, const char *at) {
-  return type == F32 ? load((const float *)at) : type == F16 ? load_half(at) : load_brain(at);
-}
-
-INLINE vector load_last_weights(int type, const char *at, int count) {
-  return type == F32   ? load_first((const float *)at, count)
-         : type == F16 ? load_half_first(at, count)
-                       : load_brain_first(at, count);
-}
 
 INLINE void tile(int type, int rows, int columns, const float *x, const char *w, long apart, int k, long ahead,
                  float *out, long out_stride, long out_apart) {
@@ -66,7 +54,7 @@ INLINE void tile(int type, int rows, int columns, const float *x, const char *w,
     const int count = k - i < LANES ? k - i : LANES;
 #pragma GCC unroll 8
     for (int c = 0; c < columns; c++) {
-      vector weights = load_last_weights(type, w + c * apart + (long)i * size, count);
+      vector weights = load_first_weights(type, w + c * apart + (long)i * size, count);
 #pragma GCC unroll 6
       for (int r = 0; r < rows; r++) {
         sum[r][c] = fma(load_first(x + (long)r * k + i, count), weights, sum[r][c]);

@@ -16,6 +16,17 @@ typedef __m512 vector;
 INLINE vector zero(void) { return _mm512_setzero_ps(); }
 INLINE vector load(const float *at) { return _mm512_loadu_ps(at); }
 INLINE vector fma(vector a, vector b, vector c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vector all(float value) { return _mm512_set1_ps(value); }
+INLINE void store(float *at, vector v) { _mm512_storeu_ps(at, v); }
+INLINE vector magnitude(vector a) { return _mm512_abs_ps(a); }
+// a > b ? yes : no
+INLINE vector if_greater(vector a, vector b, vector yes, vector no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
+}
+// The low 9 bits of each lane, as sign and exponent.
+INLINE vector low_bits_as_exponent(vector a) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
 INLINE vector load_half(const char *at) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at)); }
 INLINE vector load_brain(const char *at) {
   __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)at));
@@ -42,6 +53,35 @@ INLINE __m128 sums(vector a, vector b, vector c, vector d) {
   return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 
+// to[l * stride + r] = lane l of rows[r]
+INLINE void store_transposed(vector rows[LANES], float *to, long stride) {
+  vector a[16], b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+    a[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+  // Lane 4 q + i of four rows is in quarter q of b[4 f + i], f the four.
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    vector even = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+    vector odd = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+    vector even_high = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
+    vector odd_high = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
+    store(to + i * stride, _mm512_shuffle_f32x4(even, even_high, 0x88));
+    store(to + (i + 4) * stride, _mm512_shuffle_f32x4(odd, odd_high, 0x88));
+    store(to + (i + 8) * stride, _mm512_shuffle_f32x4(even, even_high, 0xdd));
+    store(to + (i + 12) * stride, _mm512_shuffle_f32x4(odd, odd_high, 0xdd));
+  }
+}
+
 #else
 
 #define LANES_16 0
@@ -52,6 +92,17 @@ typedef __m256 vector;
 INLINE vector zero(void) { return _mm256_setzero_ps(); }
 INLINE vector load(const float *at) { return _mm256_loadu_ps(at); }
 INLINE vector fma(vector a, vector b, vector c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE vector all(float value) { return _mm256_set1_ps(value); }
+INLINE void store(float *at, vector v) { _mm256_storeu_ps(at, v); }
+INLINE vector magnitude(vector a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+// a > b ? yes : no
+INLINE vector if_greater(vector a, vector b, vector yes, vector no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+// The low 9 bits of each lane, as sign and exponent.
+INLINE vector low_bits_as_exponent(vector a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
 INLINE vector load_half(const char *at) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at)); }
 INLINE vector load_brain(const char *at) {
   __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)at));
@@ -91,4 +142,39 @@ INLINE __m128 sums(vector a, vector b, vector c, vector d) {
   return _mm_add_ps(_mm256_castps256_ps128(four), _mm256_extractf128_ps(four, 1));
 }
 
+// to[l * stride + r] = lane l of rows[r]
+INLINE void store_transposed(vector rows[LANES], float *to, long stride) {
+  vector a[8], b[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+    a[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 8; i += 4) {
+    b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+    b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+    b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+    b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    store(to + i * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x20));
+    store(to + (i + 4) * stride, _mm256_permute2f128_ps(b[i], b[i + 4], 0x31));
+  }
+}
+
 #endif
+
+enum { F32, F16, BF16 };
+
+INLINE vector load_weights(int type, const char *at) {
+  return type == F32 ? load((const float *)at) : type == F16 ? load_half(at) : load_brain(at);
+}
+
+// The first count, from 1 to LANES, and zeros.
+INLINE vector load_first_weights(int type, const char *at, int count) {
+  return type == F32   ? load_first((const float *)at, count)
+         : type == F16 ? load_half_first(at, count)
+                       : load_brain_first(at, count);
+}

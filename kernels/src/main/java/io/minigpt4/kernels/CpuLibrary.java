@@ -16,9 +16,9 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 
 /**
- * The processor's kernels: products of a few rows with weights that come from memory, by
- * instructions that the Vector API does not reach (conversion from float16, integer dot products,
- * prefetching). They are C, compiled for Linux on x86-64 and committed among the resources as the
+ * The processor's kernels: products with weights that come from memory, by instructions that the
+ * Vector API does not reach (conversion from float16, integer dot products, prefetching) and with
+ * registers where the compiler of the Vector API has none left. They are C, compiled for Linux on x86-64 and committed among the resources as the
  * PTX is; {@code src/main/c} says what each computes.
  *
  * <p>Addresses are raw, counts and strides in elements unless named bytes; nothing is checked. Safe
@@ -35,6 +35,10 @@ public final class CpuLibrary {
       handle(
           JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG,
           JAVA_LONG);
+  private static final MethodHandle PRODUCT =
+      handle(
+          JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT,
+          JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT);
   private static final MethodHandle Q8_ARRANGE =
       plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG);
   private static final MethodHandle Q8_DOTS =
@@ -49,6 +53,7 @@ public final class CpuLibrary {
   private final int features;
   private final String where;
   private final MemorySegment dots;
+  private final MemorySegment product;
   private final MemorySegment q8Arrange;
   private final MemorySegment q8Dots;
   private final MemorySegment q4Arrange;
@@ -59,6 +64,7 @@ public final class CpuLibrary {
     boolean wide = (features & AVX512) != 0;
     where = wide ? "AVX-512" : "AVX2";
     dots = symbols.findOrThrow(wide ? "mg_dots_avx512" : "mg_dots_avx2");
+    product = symbols.findOrThrow(wide ? "mg_product_avx512" : "mg_product_avx2");
     q8Arrange = symbols.findOrThrow("mg_q8_arrange");
     q8Dots = symbols.findOrThrow("mg_q8_dots");
     q4Arrange = symbols.findOrThrow("mg_q4_arrange");
@@ -153,6 +159,74 @@ public final class CpuLibrary {
       Element type, long x, int m, long w, long rowBytes, int n, int k, long out, long outStride) {
     try {
       check((int) DOTS.invokeExact(dots, type.code(), x, m, w, rowBytes, n, k, out, outStride));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** The most columns of a block of {@link #product}: two vectors. */
+  public int blockColumns() {
+    return (features & AVX512) != 0 ? 32 : 16;
+  }
+
+  /** Floats of the panel that {@link #product} needs for a block {@code k} deep. */
+  public long panel(int k) {
+    return (k + 16L) * blockColumns();
+  }
+
+  /**
+   * A block of a product of many rows: out[i·outStride + j] (+)= Σ_c x[i·k + c] · w[j][c] for i
+   * &lt; rows, j &lt; columns, c &lt; k. Each is one chain of additions over c, in order.
+   *
+   * @param x address of floats
+   * @param w address of rows of elements of {@code type}, {@code rowBytes} from each other: row j
+   *     has k elements or, if {@code byColumns}, row c has an element for each j
+   * @param columns at most {@link #blockColumns}
+   * @param panel address of {@link #panel} floats, which are overwritten
+   * @param add whether to add to what {@code out} holds or to overwrite it
+   * @param bias address of a float for each column, to be added at the end, or 0
+   * @param gelu whether GELU is taken of that; only with a bias
+   * @param next address of the block that comes next, {@code nextK} deep, which is fetched
+   *     meanwhile, or 0
+   */
+  public void product(
+      Element type,
+      long x,
+      int rows,
+      int k,
+      long w,
+      long rowBytes,
+      boolean byColumns,
+      int columns,
+      long panel,
+      long out,
+      long outStride,
+      boolean add,
+      long bias,
+      boolean gelu,
+      long next,
+      int nextK) {
+    try {
+      check(
+          (int)
+              PRODUCT.invokeExact(
+                  product,
+                  type.code(),
+                  x,
+                  rows,
+                  k,
+                  w,
+                  rowBytes,
+                  byColumns ? 1 : 0,
+                  columns,
+                  panel,
+                  out,
+                  outStride,
+                  add ? 1 : 0,
+                  bias,
+                  gelu ? 1 : 0,
+                  next,
+                  nextK));
     } catch (Throwable e) {
       throw failed(e);
     }

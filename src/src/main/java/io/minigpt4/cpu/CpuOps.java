@@ -44,7 +44,7 @@ public final class CpuOps implements Ops {
   private CpuOps(Kernels kernels, int threads) {
     this.kernels = kernels;
     this.team = new Team(threads);
-    this.linear = new Linear(kernels, team);
+    this.linear = Linear.create(kernels, team);
     this.perRow = new PerRowLinear(kernels, team);
     this.attention = new Attention(kernels, team);
     this.rope = new Rope(kernels, team);
@@ -238,16 +238,6 @@ public final class CpuOps implements Ops {
   }
 
   private void multiply(Tensor x, Tensor weight, @Nullable Tensor bias, Tensor out, boolean gelu) {
-    if (kernels.multipliesPerRow()) {
-      linearPerRow(x, weight, gelu ? null : bias, out);
-      if (gelu && bias != null) {
-        int width = Math.toIntExact(out.width());
-        int rows = Math.toIntExact(out.rows());
-        rowWork.operands(Checks.address(out), out.rowStride(), floats(bias, 0), 0, rows, width);
-        rowWork.run(RowWork.Kind.ADD_GELU);
-      }
-      return;
-    }
     setWeights(x, weight, bias, out);
     linear.run(
         Checks.address(x),

@@ -1,6 +1,8 @@
 package io.minigpt4.cpu;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.DType;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The inner loops of {@link CpuOps}. {@link ScalarKernels} is the plain truth that tests compare
@@ -24,13 +26,11 @@ interface Kernels {
   /** The inner loops of backward passes, of the same make. */
   GradKernels gradients();
 
+  /** The native code that is used where it is faster, or null. */
+  @Nullable CpuLibrary library();
+
   /** The inner loops of products of a few rows. */
   DotKernels products();
-
-  /** Whether {@link #products} are faster than {@link #tile} for many rows too. */
-  default boolean multipliesPerRow() {
-    return false;
-  }
 
   /** The inner loops of products with quantised weights. */
   QuantisedKernels quantised();

@@ -12,7 +12,7 @@ final class NativeDots implements DotKernels {
     this.library = library;
   }
 
-  private static Element element(DType type) {
+  static Element element(DType type) {
     return switch (type) {
       case F32 -> Element.F32;
       case F16 -> Element.F16;

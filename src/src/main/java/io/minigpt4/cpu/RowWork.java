@@ -28,12 +28,6 @@ final class RowWork implements Team.Task {
         work.kernels.add(x, y, work.width);
       }
     },
-    ADD_GELU {
-      @Override
-      void row(RowWork work, long x, long y, long out) {
-        work.kernels.addGelu(x, y, work.width);
-      }
-    },
     SILU_MUL {
       @Override
       void row(RowWork work, long x, long y, long out) {
@@ -81,7 +75,7 @@ final class RowWork implements Team.Task {
     width = rowWidth;
   }
 
-  /** Sets where the result goes; {@link Kind#ADD} and {@link Kind#ADD_GELU} work in place. */
+  /** Sets where the result goes; {@link Kind#ADD} works in place. */
   void result(long address, long stride) {
     out = address;
     outStride = stride;

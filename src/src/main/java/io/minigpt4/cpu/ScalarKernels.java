@@ -8,17 +8,20 @@ import static io.minigpt4.cpu.Memory.setShort;
 import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.DType;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /** {@link Kernels} in plain Java: the truth that tests compare the vector kernels to. */
 final class ScalarKernels implements Kernels {
   private static final int LANES = 8;
 
+  private final @Nullable CpuLibrary library;
   private final DotKernels products;
   private final QuantisedKernels quantised;
   private final String name;
 
   /** Plain Java throughout. */
   ScalarKernels() {
+    library = null;
     products = new ScalarDots();
     quantised = new ScalarQuantised();
     name = "scalar";
@@ -26,6 +29,7 @@ final class ScalarKernels implements Kernels {
 
   /** Products by native code, as far as the processor can run it. */
   ScalarKernels(CpuLibrary library) {
+    this.library = library;
     products = new NativeDots(library);
     quantised =
         library.hasQuantised()
@@ -45,14 +49,13 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public DotKernels products() {
-    return products;
+  public @Nullable CpuLibrary library() {
+    return library;
   }
 
-  /** Native code for any number of rows is ahead of plain Java. */
   @Override
-  public boolean multipliesPerRow() {
-    return products instanceof NativeDots;
+  public DotKernels products() {
+    return products;
   }
 
   @Override

@@ -5,6 +5,7 @@ import io.minigpt4.tensor.DType;
 import java.lang.foreign.MemorySegment;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
+import org.jspecify.annotations.Nullable;
 
 /** {@link Kernels} with the Vector API, for vectors of whatever width the processor prefers. */
 final class VectorKernels implements Kernels {
@@ -12,12 +13,14 @@ final class VectorKernels implements Kernels {
   private static final int N = SPECIES.length();
 
   private final ScalarKernels scalar = new ScalarKernels();
+  private final @Nullable CpuLibrary library;
   private final DotKernels products;
   private final QuantisedKernels quantised;
   private final String name;
 
   /** Everything with the Vector API. */
   VectorKernels() {
+    library = null;
     products = new VectorDots();
     quantised = new VectorQuantised();
     name = SPECIES.vectorBitSize() + "-bit vectors";
@@ -25,6 +28,7 @@ final class VectorKernels implements Kernels {
 
   /** Products of a few rows by native code, as far as the processor can run it. */
   VectorKernels(CpuLibrary library) {
+    this.library = library;
     products = new NativeDots(library);
     quantised =
         library.hasQuantised()
@@ -41,6 +45,11 @@ final class VectorKernels implements Kernels {
   @Override
   public GradKernels gradients() {
     return new VectorGradKernels();
+  }
+
+  @Override
+  public @Nullable CpuLibrary library() {
+    return library;
   }
 
   @Override

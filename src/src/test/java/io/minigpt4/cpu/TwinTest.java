@@ -99,12 +99,15 @@ class TwinTest {
         double absolute = 2e-6 * Math.sqrt(k) + 1e-6;
         Floats.assertClose(
             Floats.of(out), Floats.of(expected), 1e-5, absolute, type + " gelu " + gelu);
-        if (gelu) {
-          quick.linearGelu(x, w, bias, out);
-        } else {
-          quick.linear(x, w, bias, out);
+        for (CpuOps withNative : new CpuOps[] {quick, fastest}) {
+          if (gelu) {
+            withNative.linearGelu(x, w, bias, out);
+          } else {
+            withNative.linear(x, w, bias, out);
+          }
+          Floats.assertClose(
+              Floats.of(out), Floats.of(expected), 1e-5, absolute, withNative.device() + type);
         }
-        Floats.assertClose(Floats.of(out), Floats.of(expected), 1e-5, absolute, "quick " + type);
       }
       assertThat(Floats.of(into.columns(n + 1, n + 5))).containsExactly(around);
     }
