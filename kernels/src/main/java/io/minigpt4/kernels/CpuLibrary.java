@@ -18,8 +18,9 @@ import java.lang.invoke.MethodHandle;
 /**
  * The processor's kernels: products with weights that come from memory, by instructions that the
  * Vector API does not reach (conversion from float16, integer dot products, prefetching) and with
- * registers where the compiler of the Vector API has none left. They are C, compiled for Linux on x86-64 and committed among the resources as the
- * PTX is; {@code src/main/c} says what each computes.
+ * registers where the compiler of the Vector API has none left. They are C, compiled for Linux on
+ * x86-64 and committed among the resources as the PTX is; {@code src/main/c} says what each
+ * computes.
  *
  * <p>Addresses are raw, counts and strides in elements unless named bytes; nothing is checked. Safe
  * for use by several threads.

@@ -49,7 +49,8 @@ class CpuLibraryTest {
   void isCompiledFromTheSources() throws IOException, NoSuchAlgorithmException {
     ByteArrayOutputStream sources = new ByteArrayOutputStream();
     for (String file :
-        List.of("features.c", "guard.h", "guard.c", "vector.h", "dots.c", "product.c", "quantised.c")) {
+        List.of(
+            "features.c", "guard.h", "guard.c", "vector.h", "dots.c", "product.c", "quantised.c")) {
       sources.write(Files.readAllBytes(Path.of("src/main/c", file)));
     }
     byte[] hash = MessageDigest.getInstance("SHA-256").digest(sources.toByteArray());

@@ -69,8 +69,7 @@ final class NativeLinear extends Linear {
     boolean direct = !type.isQuantised();
     for (int depth = 0; depth < k; depth += DEPTH) {
       int length = Math.min(DEPTH, k - depth);
-      long block =
-          direct ? address(from, depth) : toFloats(from, columns, depth, length, worker);
+      long block = direct ? address(from, depth) : toFloats(from, columns, depth, length, worker);
       long rowBytes = 4L * (transposed ? columns : length);
       boolean last = depth + length == k;
       // Others of the team are at the panels in between.
@@ -106,7 +105,9 @@ final class NativeLinear extends Linear {
     return w + index * type.bytes();
   }
 
-  /** A block of quantised weights as floats: [columns][length] or, transposed, [length][columns]. */
+  /**
+   * A block of quantised weights as floats: [columns][length] or, transposed, [length][columns].
+   */
   private long toFloats(int from, int columns, int depth, int length, int worker) {
     int rows = transposed ? length : columns;
     int width = transposed ? columns : length;
