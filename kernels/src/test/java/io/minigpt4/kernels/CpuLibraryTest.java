@@ -128,6 +128,87 @@ class CpuLibraryTest {
     }
   }
 
+  /** Blocks of products of many rows, begun and gone on with, both layouts of weights. */
+  @ParameterizedTest
+  @EnumSource
+  void products(Element type) {
+    for (boolean wide : new boolean[] {true, false}) {
+      CpuLibrary library = library(wide);
+      for (int n : new int[] {1, 15, 16, 17, library.blockColumns()}) {
+        if (n <= library.blockColumns()) {
+          for (int k : new int[] {1, 16, 33, 70}) {
+            products(library, type, n, k, false);
+            products(library, type, n, k, true);
+          }
+        }
+      }
+    }
+  }
+
+  private void products(CpuLibrary library, Element type, int n, int k, boolean byColumns) {
+    int m = 31; // every height of a tile, and three tiles
+    float[] x = floats(m * k);
+    float[] w = floats(n * k);
+    float[] bias = floats(n);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment weights = arena.allocate((long) n * k * type.bytes(), 4);
+      for (int j = 0; j < n; j++) {
+        for (int c = 0; c < k; c++) {
+          w[j * k + c] = store(type, weights, byColumns ? c * n + j : j * k + c, w[j * k + c]);
+        }
+      }
+      MemorySegment rows = arena.allocateFrom(ValueLayout.JAVA_FLOAT, x);
+      MemorySegment biases = arena.allocateFrom(ValueLayout.JAVA_FLOAT, bias);
+      MemorySegment panel = arena.allocate(4 * library.panel(k), 64);
+      MemorySegment whole = guarded(arena, m * (n + 1));
+      long rowBytes = (long) (byColumns ? n : k) * type.bytes();
+      for (int count = 1; count <= m; count++) {
+        MemorySegment out = guarded(arena, count * (n + 1));
+        for (int round = 0; round < 2; round++) {
+          library.product(
+              type,
+              rows.address(),
+              count,
+              k,
+              weights.address(),
+              rowBytes,
+              byColumns,
+              n,
+              panel.address(),
+              out.address(),
+              n + 1L,
+              round > 0,
+              round > 0 ? biases.address() : 0,
+              false,
+              weights.address(),
+              k);
+          if (round == 0) {
+            check(out, x, w, count, n, k, 0);
+          }
+        }
+        for (int i = 0; i < count; i++) {
+          for (int j = 0; j < n; j++) {
+            double sum = bias[j];
+            double allowed = 1e-6 * Math.abs(sum);
+            for (int c = 0; c < k; c++) {
+              double product = (double) x[i * k + c] * w[j * k + c];
+              sum += 2 * product;
+              allowed += 2e-6 * Math.abs(product);
+            }
+            assertThat((double) out.getAtIndex(ValueLayout.JAVA_FLOAT, i * (n + 1L) + j))
+                .isCloseTo(sum, within(allowed));
+          }
+        }
+        // The rows that came before have the same bits among more rows.
+        if (count > 1) {
+          long shorter = 4L * (count - 1) * (n + 1);
+          assertThat(out.asSlice(0, shorter).mismatch(whole.asSlice(0, shorter))).isEqualTo(-1);
+        }
+        MemorySegment.copy(out, 0, whole, 0, out.byteSize());
+      }
+    }
+  }
+
   private static float store(Element type, MemorySegment to, int i, float value) {
     switch (type) {
       case F32 -> to.setAtIndex(ValueLayout.JAVA_FLOAT, i, value);
@@ -272,6 +353,27 @@ class CpuLibraryTest {
                         k,
                         out.address(),
                         1))
+            .isInstanceOf(InternalError.class);
+        MemorySegment panel = arena.allocate(4 * library.panel(k), 64);
+        assertThatThrownBy(
+                () ->
+                    library.product(
+                        Element.F32,
+                        x.address(),
+                        1,
+                        k,
+                        mapped.address(),
+                        4L * k,
+                        false,
+                        1,
+                        panel.address(),
+                        out.address(),
+                        1,
+                        false,
+                        0,
+                        false,
+                        0,
+                        0))
             .isInstanceOf(InternalError.class);
         assertThatThrownBy(() -> mapped.get(ValueLayout.JAVA_FLOAT, 4L * k - 4))
             .isInstanceOf(InternalError.class);
