@@ -4,7 +4,7 @@ import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.nativelib.MissingLibraryException;
 import org.jspecify.annotations.Nullable;
 
-/** The native code for products of a few rows, if this machine can run it; else the reason. */
+/** The native code for products, if this machine can run it; else the reason. */
 final class NativeProducts {
   /** The environment variable that forbids it when it is {@code off}. */
   private static final String SWITCH = "MINIGPT4_NATIVE";
