@@ -33,6 +33,15 @@ public interface ChatListener {
   default void text(String piece) {}
 
   /**
+   * As {@link #text(String)}, which it calls, with the tokens that the text is made of: of all that
+   * {@link #token} was told, those from {@code first} on and before {@code end} begin in text that
+   * was given and is not void. What is behind them is held back, or is no part of the answer.
+   */
+  default void text(String piece, int first, int end) {
+    text(piece);
+  }
+
+  /**
    * The model wrote its own role's name and began its answer anew, as MiniGPT-4 may; what {@link
    * #text} gave is void.
    */

@@ -205,8 +205,8 @@ final class EngineJob implements GenerationListener {
   }
 
   @Override
-  public void onText(String piece) {
-    listener.text(piece);
+  public void onText(String piece, int first, int end) {
+    listener.text(piece, first, end);
   }
 
   @Override

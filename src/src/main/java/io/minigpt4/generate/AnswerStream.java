@@ -3,6 +3,7 @@ package io.minigpt4.generate;
 import io.minigpt4.text.ChatTemplate;
 import io.minigpt4.text.StreamDecoder;
 import io.minigpt4.text.Tokenizer;
+import it.unimi.dsi.fastutil.ints.IntArrayList;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -21,7 +22,10 @@ final class AnswerStream {
   private final GenerationListener listener;
 
   private final StringBuilder text = new StringBuilder();
-  private int tokens;
+
+  /** Where in the text each token begins. */
+  private final IntArrayList begins = new IntArrayList();
+
   private boolean stopped;
 
   /** Where the answer begins: behind the last role label. */
@@ -31,6 +35,12 @@ final class AnswerStream {
   private int given;
 
   private boolean anyGiven;
+
+  /** The first token that is not wholly before {@link #start}. */
+  private int firstToken;
+
+  /** The first token that does not begin before {@link #given}. */
+  private int endToken;
 
   AnswerStream(
       Tokenizer tokenizer,
@@ -54,8 +64,9 @@ final class AnswerStream {
    * @return whether a stop text is complete, which ends the answer
    */
   boolean append(int id) {
-    if (tokens++ > 0 || id != unkId) {
-      int before = text.length();
+    int before = text.length();
+    begins.add(before);
+    if (begins.size() > 1 || id != unkId) {
       decoder.append(id, text);
       scan(before);
       give(text.length() - heldBack());
@@ -95,6 +106,9 @@ final class AnswerStream {
     for (int at = text.indexOf(label, from); at >= 0; at = text.indexOf(label, start)) {
       start = at + label.length();
       given = start;
+      while (firstToken + 1 < begins.size() && begins.getInt(firstToken + 1) <= start) {
+        firstToken++;
+      }
       if (anyGiven) {
         anyGiven = false;
         listener.onRestart();
@@ -138,9 +152,13 @@ final class AnswerStream {
       end--;
     }
     if (end > given) {
-      listener.onText(text.substring(given, end));
+      String piece = text.substring(given, end);
       given = end;
       anyGiven = true;
+      while (endToken < begins.size() && begins.getInt(endToken) < end) {
+        endToken++;
+      }
+      listener.onText(piece, firstToken, endToken);
     }
   }
 }

@@ -18,7 +18,7 @@ import java.util.List;
  *     (Holtzman et al. 2020); 1 is no limit
  * @param topK draw only among so many most likely tokens (Fan et al. 2018); 0 is no limit
  * @param repetitionPenalty what scores of tokens generated before are divided by, or multiplied if
- *     negative (Keskar et al. 2019); above 0, 1 is none. The prompt's tokens do not count, as in
+ *     negative (Keskar et al. 2019); at least 0.01, so that no score overflows; 1 is none. The prompt's tokens do not count, as in
  *     MiniGPT-4, which hands Transformers embeddings and no ids
  * @param lengthPenalty exponent of a hypothesis's length, by which beam search divides its score
  * @param seed of the random numbers; the same seed and scores draw the same tokens everywhere
@@ -42,6 +42,9 @@ public record GenerationConfig(
   /** Most beams. */
   public static final int MAX_BEAMS = 10;
 
+  /** The lowest repetition penalty. */
+  public static final double LEAST_REPETITION_PENALTY = 0.01;
+
   private static final double LEAST_TEMPERATURE = 1e-5;
 
   /**
@@ -63,9 +66,9 @@ public record GenerationConfig(
     require(topP > 0 && topP <= 1, "top_p", "above 0 and at most 1", topP);
     require(topK >= 0, "top_k", "at least 0", topK);
     require(
-        isFinite(repetitionPenalty) && repetitionPenalty > 0,
+        isFinite(repetitionPenalty) && repetitionPenalty >= LEAST_REPETITION_PENALTY,
         "repetition_penalty",
-        "above 0",
+        "at least " + LEAST_REPETITION_PENALTY,
         repetitionPenalty);
     require(isFinite(lengthPenalty), "length_penalty", "a finite number", lengthPenalty);
     stopTexts = List.copyOf(stopTexts);

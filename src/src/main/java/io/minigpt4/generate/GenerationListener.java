@@ -27,6 +27,15 @@ public interface GenerationListener {
    */
   default void onText(String piece) {}
 
+  /**
+   * As {@link #onText(String)}, which it calls, for those who want to know which tokens the text is
+   * made of: of all tokens so far, those from {@code first} on and before {@code end} begin in text
+   * that was given and is not void. What is behind them is held back, or is no part of the answer.
+   */
+  default void onText(String piece, int first, int end) {
+    onText(piece);
+  }
+
   /** The model began its answer anew ({@code Assistant:}); what {@link #onText} gave is void. */
   default void onRestart() {}
 

@@ -37,8 +37,11 @@ final class AnswerEvents {
   /** A token with its scores. */
   record Scored(int choice, int id, TokenScores scores) implements Event {}
 
-  /** A piece of the answer. */
-  record Text(int choice, String piece) implements Event {}
+  /**
+   * A piece of the answer; tokens from {@code first} on and before {@code end} are what all pieces
+   * so far are made of.
+   */
+  record Text(int choice, String piece, int first, int end) implements Event {}
 
   /** All pieces so far are void. */
   record Restarted(int choice) implements Event {}
@@ -184,11 +187,11 @@ final class AnswerEvents {
     }
 
     @Override
-    public void text(String piece) {
+    public void text(String piece, int first, int end) {
       if (lastToken == 0) {
         measure(); // beam search has no tokens before the end
       }
-      add(new Text(choice, piece));
+      add(new Text(choice, piece, first, end));
     }
 
     @Override

@@ -14,7 +14,9 @@ import io.minigpt4.serve.CompletionWriter.Usage;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 
 /** Turns what the engine says about the answers to a request into what the client gets. */
@@ -25,7 +27,7 @@ abstract class AnswerSender {
   /** How long to let events gather once some have been taken. */
   private final Duration pause;
 
-  private final List<List<Scored>> scores = new ArrayList<>();
+  private final List<Scores> scores = new ArrayList<>();
   private int unfinished;
   private int promptTokens;
   private int cachedTokens;
@@ -43,7 +45,7 @@ abstract class AnswerSender {
    */
   final void send(AnswerEvents events, ChatBody body) throws IOException, InterruptedException {
     for (int i = 0; i < body.choices(); i++) {
-      scores.add(new ArrayList<>());
+      scores.add(new Scores());
     }
     begin(body.choices());
     unfinished = body.choices();
@@ -78,7 +80,7 @@ abstract class AnswerSender {
         // Of several answers the first one computes what the others then find.
         cachedTokens = started.choice() == 0 ? started.cachedTokens() : cachedTokens;
       }
-      case Scored scored -> scores.get(scored.choice()).add(scored);
+      case Scored scored -> scores.get(scored.choice()).waiting.add(scored);
       case Finished finished -> {
         newTokens += finished.generation().ids().size();
         finished(finished.choice(), finished.generation(), finishReason(finished.generation()));
@@ -86,16 +88,51 @@ abstract class AnswerSender {
       }
       case Failed failed -> throw failure(failed.reason());
       case Restarted restarted -> {
-        takeScores(restarted.choice());
+        scores.get(restarted.choice()).text.clear();
         restarted(restarted.choice());
       }
-      case Text text -> text(text.choice(), text.piece());
+      case Text text -> {
+        scores.get(text.choice()).upTo(text.first(), text.end());
+        text(text.choice(), text.piece());
+      }
     }
   }
 
-  /** The scores of a choice that have not been sent yet. */
+  /**
+   * The scores of the tokens that a choice's text so far is made of, without those that were taken
+   * before. Tokens that only spell a stop text, or blanks around the answer's words, are never
+   * among them.
+   */
   final List<Scored> takeScores(int choice) {
-    return scores.set(choice, new ArrayList<>());
+    return scores.get(choice).take();
+  }
+
+  /** Scores of one answer's tokens on their way to the client. */
+  private static final class Scores {
+    /** Of tokens whose text may still turn out to be no part of the answer. */
+    final Deque<Scored> waiting = new ArrayDeque<>();
+
+    /** Of tokens whose text is in the answer. */
+    List<Scored> text = new ArrayList<>();
+
+    /** The number of the first token that waits. */
+    private int next;
+
+    /** Tokens before {@code first} are no text, those from there to {@code end} are. */
+    void upTo(int first, int end) {
+      for (; next < end && !waiting.isEmpty(); next++) {
+        Scored scored = waiting.remove();
+        if (next >= first) {
+          text.add(scored);
+        }
+      }
+    }
+
+    List<Scored> take() {
+      List<Scored> taken = text;
+      text = new ArrayList<>();
+      return taken;
+    }
   }
 
   abstract void begin(int choices) throws IOException;

@@ -133,7 +133,7 @@ final class ChatBodyReader {
       case "top_p" -> config.topP(positive(name, 1));
       case "top_k" -> config.topK(integer(name, 0, Integer.MAX_VALUE));
       case "num_beams" -> config.numBeams(integer(name, 1, GenerationConfig.MAX_BEAMS));
-      case "repetition_penalty" -> config.repetitionPenalty(positive(name, 100));
+      case "repetition_penalty" -> config.repetitionPenalty(repetitionPenalty(name));
       case "length_penalty" -> config.lengthPenalty(number(name, -100, 100));
       case "seed" -> seed = seed();
       case "stop" -> config.stopTexts(stops());
@@ -303,6 +303,14 @@ final class ChatBodyReader {
     double value = number(name, 0, most);
     if ((float) value == 0) {
       throw outside(name, "above 0 and at most " + Math.round(most));
+    }
+    return value;
+  }
+
+  private double repetitionPenalty(String name) throws IOException {
+    double value = number(name, 0, 100);
+    if (value < GenerationConfig.LEAST_REPETITION_PENALTY) {
+      throw outside(name, "between " + GenerationConfig.LEAST_REPETITION_PENALTY + " and 100");
     }
     return value;
   }

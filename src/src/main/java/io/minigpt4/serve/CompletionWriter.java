@@ -91,8 +91,8 @@ final class CompletionWriter {
   }
 
   /** The end of one answer. */
-  byte[] last(int choice, String finishReason, List<Scored> scores) {
-    return chunk(choice, json -> {}, scores, finishReason, false);
+  byte[] last(int choice, String finishReason) {
+    return chunk(choice, json -> {}, List.of(), finishReason, false);
   }
 
   private byte[] chunk(

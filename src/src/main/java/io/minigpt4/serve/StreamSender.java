@@ -55,7 +55,7 @@ final class StreamSender extends AnswerSender {
   @Override
   void finished(int choice, Generation generation, String finishReason) {
     addText(choice);
-    unsent.writeBytes(writer.last(choice, finishReason, takeScores(choice)));
+    unsent.writeBytes(writer.last(choice, finishReason));
   }
 
   private void addText(int choice) {

@@ -18,9 +18,13 @@ class AnswerStreamTest {
   private static final class Screen implements GenerationListener {
     final StringBuilder text = new StringBuilder();
     int restarts;
+    int firstToken;
+    int endToken;
 
     @Override
-    public void onText(String piece) {
+    public void onText(String piece, int first, int end) {
+      firstToken = first;
+      endToken = end;
       assertThat(piece).isNotEmpty();
       text.append(piece);
     }
@@ -91,7 +95,21 @@ class AnswerStreamTest {
       assertThat(stream.answer()).as(all).isEqualTo(expected);
       assertThat(screen.text.toString()).as(all).isEqualTo(expected);
       assertThat(stopped).as(all).isEqualTo(end >= 0 || all.contains("###"));
+      if (!expected.isEmpty()) {
+        String spelt = decode(ids, screen.firstToken, screen.endToken);
+        assertThat(spelt).as(all).contains(expected);
+        assertThat(spelt.strip()).as("no label before it").doesNotStartWith("Assistant:");
+        assertThat(decode(ids, screen.firstToken, screen.endToken - 1))
+            .as("no token too many of " + all)
+            .doesNotEndWith(expected);
+      }
     }
+  }
+
+  /** The text that tokens have in the middle of others. */
+  private static String decode(int[] ids, int from, int to) {
+    String before = TOKENIZER.decode(java.util.Arrays.copyOf(ids, from));
+    return TOKENIZER.decode(java.util.Arrays.copyOf(ids, to)).substring(before.length());
   }
 
   @Test

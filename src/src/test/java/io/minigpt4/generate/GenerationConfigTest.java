@@ -66,6 +66,7 @@ class GenerationConfigTest {
     refuses("top_p", b -> b.topP(Double.NaN));
     refuses("top_k", b -> b.topK(-1));
     refuses("repetition_penalty", b -> b.repetitionPenalty(0));
+    refuses("repetition_penalty", b -> b.repetitionPenalty(1e-38));
     refuses("repetition_penalty", b -> b.repetitionPenalty(Double.POSITIVE_INFINITY));
     refuses("length_penalty", b -> b.lengthPenalty(Double.NaN));
     refuses("stop text", b -> b.stopTexts(List.of("")));

@@ -45,23 +45,23 @@ class AnswerEventsTest {
     CompletableFuture<Void> engine = soon(() -> listener.started(7, 3));
     assertThat(events.take(System.nanoTime(), LONG)).containsExactly(new Started(0, 7, 3));
     engine.get();
-    listener.text("a");
-    assertThat(events.take(System.nanoTime(), LONG)).containsExactly(new Text(0, "a"));
+    listener.text("a", 0, 1);
+    assertThat(events.take(System.nanoTime(), LONG)).containsExactly(new Text(0, "a", 0, 1));
   }
 
   @Test
   void letsPiecesGatherUntilItIsTime() throws Exception {
-    listener.text("a");
-    CompletableFuture<Void> engine = soon(() -> listener.text("b"));
+    listener.text("a", 0, 1);
+    CompletableFuture<Void> engine = soon(() -> listener.text("b", 0, 2));
     long notBefore = in(Duration.ofMillis(500));
-    assertThat(events.take(notBefore, LONG)).containsExactly(new Text(0, "a"), new Text(0, "b"));
+    assertThat(events.take(notBefore, LONG)).containsExactly(new Text(0, "a", 0, 1), new Text(0, "b", 0, 2));
     assertThat(System.nanoTime() - notBefore).isNotNegative();
     engine.get();
   }
 
   @Test
   void anEndIsNotWaitedOut() throws Exception {
-    listener.text("a");
+    listener.text("a", 0, 1);
     CompletableFuture<Void> engine = soon(this::finish);
     long notBefore = in(LONG);
     assertThat(events.take(notBefore, LONG)).hasSize(2).last().isInstanceOf(Finished.class);
@@ -83,10 +83,10 @@ class AnswerEventsTest {
     AtomicBoolean cancelled = new AtomicBoolean();
     events.cancels(() -> cancelled.set(true));
     for (int i = 0; i < 4096; i++) {
-      listener.text("a");
+      listener.text("a", 0, 1);
     }
     assertThat(cancelled).isFalse();
-    listener.text("a");
+    listener.text("a", 0, 1);
     assertThat(cancelled).isTrue();
     assertThat(events.overflowed()).isTrue();
     assertThat(events.take(in(LONG), LONG)).hasSize(4096);

@@ -195,6 +195,37 @@ class ServerTest {
   }
 
   @Test
+  void logProbabilitiesAreThoseOfTheTextOnly() {
+    String more = ",\"logprobs\":true,\"stop\":[\" is a large\"]";
+    ConfigNode whole =
+        TestServer.json(server.complete(TestServer.body(QUESTION, TestServer.SCENE, more)));
+    String answer = "The picture shows five objects on a light blue background. There";
+    assertThat(content(whole, 0)).isEqualTo(answer);
+    assertThat(tokens(choice(whole, 0)).strip()).isEqualTo(answer);
+    List<ConfigNode> events =
+        TestServer.events(
+            server.complete(
+                TestServer.body(QUESTION, TestServer.SCENE, more + ",\"stream\":true")));
+    StringBuilder streamed = new StringBuilder();
+    events.forEach(event -> streamed.append(tokens(choice(event, 0))));
+    assertThat(streamed.toString().strip()).isEqualTo(answer);
+    ConfigNode ended =
+        TestServer.json(
+            server.complete(TestServer.body(QUESTION, TestServer.SCENE, ",\"logprobs\":true")));
+    assertThat(tokens(choice(ended, 0)).strip()).as("without ###").isEqualTo(ANSWER);
+  }
+
+  /** The text of the tokens whose log-probabilities are given. */
+  private static String tokens(ConfigNode choice) {
+    ConfigNode logprobs = choice.find("logprobs");
+    StringBuilder text = new StringBuilder();
+    if (logprobs != null && logprobs.toPlain() != null) {
+      logprobs.get("content").asList().forEach(token -> text.append(token.get("token").asText()));
+    }
+    return text.toString();
+  }
+
+  @Test
   void unknownFieldsAreSkipped() {
     String more = ",\"user\":\"me\",\"metadata\":{\"a\":[1,{\"b\":null}]},\"tools\":[],\"n\":null";
     assertThat(server.complete(TestServer.body("Hello", "", more)).statusCode()).isEqualTo(200);
