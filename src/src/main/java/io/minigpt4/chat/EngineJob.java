@@ -114,6 +114,18 @@ final class EngineJob implements GenerationListener {
     return slots != null && slots.stream().allMatch(ImageStore.Slot::isReady);
   }
 
+  /** Why one of its pictures cannot be encoded; null if none failed. */
+  @Nullable RuntimeException imageFailure() {
+    if (slots != null) {
+      for (ImageStore.Slot slot : slots) {
+        if (slot.failure() != null) {
+          return slot.failure();
+        }
+      }
+    }
+    return null;
+  }
+
   /** The prompt with the rows of its slots; null without a place. */
   @Nullable Prompt prompt() {
     return prompt;

@@ -158,6 +158,7 @@ final class EngineLoop {
       dropCancelled();
       givePlaces();
       images.encodeWaiting();
+      failWithoutImages();
       beginJobs();
       batcher.step(images.rows());
       sharePrompts();
@@ -250,6 +251,18 @@ final class EngineLoop {
 
   // ---- computation
 
+  /** Ends jobs with a picture that cannot be encoded. */
+  private void failWithoutImages() {
+    for (EngineJob job : List.copyOf(running)) {
+      RuntimeException reason = job.imageFailure();
+      if (reason != null) {
+        running.remove(job);
+        giveUpPlace(job);
+        fail(job, reason);
+      }
+    }
+  }
+
   /** Begins jobs whose pictures are there, unless a prompt is under way that begins the same. */
   private void beginJobs() {
     for (EngineJob job : List.copyOf(running)) {
@@ -270,7 +283,7 @@ final class EngineLoop {
     } catch (RuntimeException e) {
       running.remove(job);
       session.close();
-      job.release(images);
+      giveUpPlace(job);
       fail(job, e);
     }
   }
@@ -306,17 +319,28 @@ final class EngineLoop {
 
   // ---- ends
 
+  /**
+   * Frees what a job that does not run any more held. To be called before its end is told: whoever
+   * hears of it may ask again at once, and must find the place free.
+   */
+  private void giveUpPlace(EngineJob job) {
+    job.release(images);
+    synchronized (lock) {
+      freeRows = limits.maxRunning() - rowsTaken();
+    }
+  }
+
   private void endJobs() {
     for (Iterator<EngineJob> i = running.iterator(); i.hasNext(); ) {
       EngineJob job = i.next();
       GenerationTask task = job.task();
       if (task != null && task.isDone()) {
         i.remove();
-        job.release(images);
+        giveUpPlace(job);
         end(job, task);
       } else if (task == null && job.isCancelled()) {
         i.remove();
-        job.release(images);
+        giveUpPlace(job);
         synchronized (lock) {
           counters.finished(1);
         }
@@ -367,7 +391,7 @@ final class EngineLoop {
     batcher.fail(reason);
     prefixes.close();
     for (EngineJob job : failed) {
-      job.release(images);
+      giveUpPlace(job);
       fail(job, reason);
     }
   }

@@ -50,6 +50,7 @@ final class ImageStore {
     final int number;
     private final PictureDigest digest;
     private @Nullable Prepared toEncode;
+    private @Nullable RuntimeException failure;
     private int users;
 
     Slot(int number, Prepared picture) {
@@ -61,6 +62,11 @@ final class ImageStore {
     /** Whether its rows are computed. */
     boolean isReady() {
       return toEncode == null;
+    }
+
+    /** Why its picture cannot be encoded; null if it can, as far as is known. */
+    @Nullable RuntimeException failure() {
+      return failure;
     }
   }
 
@@ -173,7 +179,12 @@ final class ImageStore {
     }
   }
 
-  /** Encodes some of the pictures that wait for it. */
+  /**
+   * Encodes some of the pictures that wait for it. One that cannot be encoded gets a {@link
+   * Slot#failure} and is forgotten.
+   *
+   * @throws RuntimeException if it is the device that failed
+   */
   void encodeWaiting() {
     List<Slot> batch = new ArrayList<>();
     while (batch.size() < BATCH && !waiting.isEmpty()) {
@@ -185,19 +196,35 @@ final class ImageStore {
         drop(slot);
       }
     }
-    if (batch.isEmpty()) {
-      return;
+    if (!batch.isEmpty() && !isEncoded(batch) && batch.size() > 1) {
+      // Which of them it was shows when each goes alone.
+      batch.forEach(slot -> isEncoded(List.of(slot)));
     }
+  }
+
+  /** Encodes pictures. If that fails and there is but one, it is the one to blame. */
+  private boolean isEncoded(List<Slot> batch) {
     Workspace workspace = model.ops().workspace();
     long mark = workspace.mark();
     try {
       encode(batch, workspace);
+      return true;
     } catch (RuntimeException | Error e) {
-      for (Slot slot : batch) {
-        known.remove(slot.digest);
-        drop(slot);
+      boolean deviceFailed = model.llama().failure() != null;
+      if (deviceFailed || batch.size() == 1) {
+        for (Slot slot : batch) {
+          known.remove(slot.digest);
+          drop(slot);
+          slot.failure =
+              e instanceof RuntimeException r
+                  ? r
+                  : new IllegalStateException("a picture could not be encoded: " + e, e);
+        }
       }
-      throw e;
+      if (deviceFailed) {
+        throw e;
+      }
+      return false;
     } finally {
       workspace.release(mark);
     }

@@ -18,8 +18,8 @@ import java.util.List;
  *     (Holtzman et al. 2020); 1 is no limit
  * @param topK draw only among so many most likely tokens (Fan et al. 2018); 0 is no limit
  * @param repetitionPenalty what scores of tokens generated before are divided by, or multiplied if
- *     negative (Keskar et al. 2019); at least 0.01, so that no score overflows; 1 is none. The prompt's tokens do not count, as in
- *     MiniGPT-4, which hands Transformers embeddings and no ids
+ *     negative (Keskar et al. 2019); at least 0.01, so that no score overflows; 1 is none. The
+ *     prompt's tokens do not count, as in MiniGPT-4, which hands Transformers embeddings and no ids
  * @param lengthPenalty exponent of a hypothesis's length, by which beam search divides its score
  * @param seed of the random numbers; the same seed and scores draw the same tokens everywhere
  * @param stopTexts texts that end an answer, besides the chat template's separator

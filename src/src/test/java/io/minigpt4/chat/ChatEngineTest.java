@@ -124,6 +124,24 @@ class ChatEngineTest {
   }
 
   @Test
+  void aPlaceIsFreeBeforeItsAnswersEndIsTold() {
+    try (ChatEngine engine = engine(1, 0)) {
+      Recorder next = new Recorder();
+      Recorder first =
+          new Recorder() {
+            @Override
+            public void finished(Generation generation) {
+              engine.submit(ChatRequest.of(GREEDY, Turn.human("And now?")), next);
+              super.finished(generation);
+            }
+          };
+      engine.submit(ChatRequest.of(GREEDY, Turn.human("Hello")), first);
+      assertThat(first.await().text()).isNotEmpty();
+      assertThat(next.await().text()).isNotEmpty();
+    }
+  }
+
+  @Test
   void whatCannotBeAnsweredIsRefused() {
     try (ChatEngine engine = engine(1, 1)) {
       Turn endless = Turn.human("many words ".repeat(3000));

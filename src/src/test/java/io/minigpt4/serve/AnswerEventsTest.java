@@ -54,7 +54,8 @@ class AnswerEventsTest {
     listener.text("a", 0, 1);
     CompletableFuture<Void> engine = soon(() -> listener.text("b", 0, 2));
     long notBefore = in(Duration.ofMillis(500));
-    assertThat(events.take(notBefore, LONG)).containsExactly(new Text(0, "a", 0, 1), new Text(0, "b", 0, 2));
+    assertThat(events.take(notBefore, LONG))
+        .containsExactly(new Text(0, "a", 0, 1), new Text(0, "b", 0, 2));
     assertThat(System.nanoTime() - notBefore).isNotNegative();
     engine.get();
   }
