@@ -9,6 +9,7 @@ import io.minigpt4.tensor.KvCache;
 import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.TokenChoice;
 import io.minigpt4.tensor.TokenRule;
+import io.minigpt4.tensor.UserException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
@@ -19,15 +20,14 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** LLaMA with random weights: a prefill of 512 tokens, and decoding. */
+/** LLaMA with random weights: a prefill, and decoding. */
 @Command(
     name = "llm",
-    description =
-        "LLaMA with random weights: prefill of 512 tokens and decoding, tokens per second.",
+    description = "LLaMA with random weights: prefill and decoding, tokens per second.",
     mixinStandardHelpOptions = true)
 final class LlmBench implements Callable<Integer> {
-  private static final int PREFILL = 512;
   private static final int VOCABULARY = 32000;
+  private static final int LENGTH = 2048;
 
   /** Sizes that other engines' figures exist for. */
   enum Shape {
@@ -52,7 +52,7 @@ final class LlmBench implements Callable<Integer> {
 
     LlamaConfig config() {
       return new LlamaConfig(
-          VOCABULARY, width, inner, layers, heads, heads, 2048, 1e-6f, 10000, 1, false, 1, 2);
+          VOCABULARY, width, inner, layers, heads, heads, LENGTH, 1e-6f, 10000, 1, false, 1, 2);
     }
 
     /** Weights that every token is multiplied by, the head not counted. */
@@ -102,15 +102,24 @@ final class LlmBench implements Callable<Integer> {
       defaultValue = "32")
   private int tokens = 32;
 
+  @Option(
+      names = "--prompt",
+      paramLabel = "N",
+      description = "Tokens of the prefill, up to 2048 (default: ${DEFAULT-VALUE}).",
+      defaultValue = "512")
+  private int prompt = 512;
+
   private final Batch batch = new Batch(1);
-  private final int[] ids = new int[PREFILL];
+  private int[] ids = {};
   private final int[] chosen = new int[1];
 
   @Override
   public Integer call() {
-    BenchOptions.atLeastOne("--tokens", tokens);
+    atMostLength("--tokens", tokens);
+    atMostLength("--prompt", prompt);
+    ids = new int[prompt];
     SplittableRandom random = new SplittableRandom(1);
-    for (int i = 0; i < PREFILL; i++) {
+    for (int i = 0; i < prompt; i++) {
       ids[i] = random.nextInt(3, VOCABULARY);
     }
     try (Target target = options.open();
@@ -119,7 +128,7 @@ final class LlmBench implements Callable<Integer> {
       MemorySegment logits = arena.allocate(4L * VOCABULARY, 64);
       Report report = options.report(target.ops().device());
       report.fact("model", shape + " " + dtype);
-      forward(llama, PREFILL, 1, logits);
+      forward(llama, prompt, 1, logits);
       long launches = target.launches();
       forward(llama, 1, 1, logits); // as it is; the next one is captured, the others replayed
       if (target.isGpu()) {
@@ -139,14 +148,20 @@ final class LlmBench implements Callable<Integer> {
     return 0;
   }
 
+  private static void atMostLength(String option, int value) {
+    if (BenchOptions.atLeastOne(option, value) > LENGTH) {
+      throw new UserException(option + " must be at most " + LENGTH + ", not " + value);
+    }
+  }
+
   private void prefill(Llama llama, MemorySegment logits, Target target, Report report) {
     double peak = target.arithmetic();
-    double seconds = options.clock().seconds(() -> forward(llama, PREFILL, 1, logits));
+    double seconds = options.clock().seconds(() -> forward(llama, prompt, 1, logits));
     // Two operations a weight and token; causal attention half of a full one.
-    double attention = 2.0 * shape.layers * PREFILL * PREFILL * shape.width;
-    double work = 2 * (PREFILL * shape.layerWeights() + shape.headWeights()) + attention;
+    double attention = 2.0 * shape.layers * prompt * prompt * shape.width;
+    double work = 2 * (prompt * shape.layerWeights() + shape.headWeights()) + attention;
     report.add(target.arithmeticName(), "GFLOP/s", peak);
-    report.add("prefill of " + PREFILL, "token/s", PREFILL / seconds);
+    report.add("prefill of " + prompt, "token/s", prompt / seconds);
     report.add("prefill, arithmetic", "GFLOP/s", 1e-9 * work / seconds, peak);
   }
 

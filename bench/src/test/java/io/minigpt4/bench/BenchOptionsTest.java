@@ -21,6 +21,7 @@ class BenchOptionsTest {
         "batch --prompt 0 | --prompt must be at least 1, not 0",
         "train --batch 0 | --batch must be at least 1, not 0",
         "llm --tokens 0 | --tokens must be at least 1, not 0",
+        "llm --prompt 2049 | --prompt must be at most 2048, not 2049",
         "llm --rounds 0 | --rounds must be at least 1, not 0",
         "kernels --threads 0 | --threads must be at least 1, not 0",
         "kernels --only nothing | no benchmark has 'nothing' in its name",

@@ -3,8 +3,8 @@ package io.minigpt4.checkpoint;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
 import java.util.stream.IntStream;
 
 /**
@@ -77,16 +77,16 @@ public final class Quantiser {
    * Quantises a matrix, on all processors.
    *
    * @param matrix [rows, width], dense, floating
-   * @param arena owns the result; a shared one, as several threads write it
+   * @param memory for the result; such as several threads may write
    * @throws IllegalArgumentException if the matrix holds values that are not finite
    */
-  public Result quantise(Tensor matrix, Arena arena) {
+  public Result quantise(Tensor matrix, SegmentAllocator memory) {
     long rows = matrix.rows();
     long width = matrix.width();
     long rowBytes = Quantised.rowBytes(type, width, group);
     long scaleBytes = rowScaleBytes(width);
-    MemorySegment elements = arena.allocate(rows * rowBytes, 64);
-    MemorySegment scales = arena.allocate(rows * scaleBytes, 64);
+    MemorySegment elements = memory.allocate(rows * rowBytes, 64);
+    MemorySegment scales = memory.allocate(rows * scaleBytes, 64);
     Tensor result = Quantised.matrix(type, elements, scales, group, rows, width);
     int parts = Math.toIntExact((rows + ROWS - 1) / ROWS);
     Deviation[] deviations = new Deviation[parts];

@@ -1,11 +1,11 @@
 package io.minigpt4.checkpoint;
 
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.LargeMemory;
 import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
 import it.unimi.dsi.fastutil.longs.LongList;
-import java.lang.foreign.Arena;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -167,7 +167,9 @@ public final class QuantisingCheckpoint implements Checkpoint {
     }
     Quantiser.Result result;
     try {
-      result = quantiser.quantise(inner.tensor(name), Arena.ofAuto());
+      result =
+          quantiser.quantise(
+              inner.tensor(name), (bytes, alignment) -> LargeMemory.automatic(bytes));
     } catch (IllegalArgumentException e) {
       throw unfit(name, e);
     }

@@ -6,6 +6,7 @@ import io.minigpt4.tensor.BumpWorkspace;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.GradOps;
 import io.minigpt4.tensor.KvCache;
+import io.minigpt4.tensor.LargeMemory;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.OpsArguments;
 import io.minigpt4.tensor.Tensor;
@@ -122,7 +123,7 @@ public final class CpuOps implements Ops {
   @Override
   public Tensor allocate(DType dtype, long... shape) {
     long bytes = Math.multiplyExact(Tensor.elements(shape), dtype.bytes());
-    return Tensor.of(dtype, arena.allocate(bytes, 64), shape);
+    return Tensor.of(dtype, LargeMemory.allocate(bytes, arena), shape);
   }
 
   @Override

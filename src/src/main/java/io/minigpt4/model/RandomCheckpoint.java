@@ -3,9 +3,9 @@ package io.minigpt4.model;
 import io.minigpt4.checkpoint.Checkpoint;
 import io.minigpt4.config.ModelConfig;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.LargeMemory;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -63,8 +63,7 @@ public final class RandomCheckpoint implements Checkpoint {
   @Override
   public Tensor tensor(String name) {
     long[] shape = shape(name);
-    MemorySegment memory =
-        Arena.ofAuto().allocate(Tensor.elements(shape) * made.dtype().bytes(), 64);
+    MemorySegment memory = LargeMemory.automatic(Tensor.elements(shape) * made.dtype().bytes());
     fill(name, 0, memory);
     return Tensor.of(made.dtype(), memory, shape);
   }

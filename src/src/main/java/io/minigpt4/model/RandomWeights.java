@@ -2,6 +2,7 @@ package io.minigpt4.model;
 
 import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.tensor.DType;
+import io.minigpt4.tensor.LargeMemory;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Quantised;
 import io.minigpt4.tensor.Tensor;
@@ -59,7 +60,7 @@ final class RandomWeights {
 
   /** Normal with deviation 0.02. */
   Tensor normal(long... shape) {
-    MemorySegment memory = Arena.ofAuto().allocate(Tensor.elements(shape) * dtype.bytes(), 64);
+    MemorySegment memory = LargeMemory.automatic(Tensor.elements(shape) * dtype.bytes());
     numbers.fill(random.nextInt(NormalNumbers.PERIOD), memory);
     return ops.load(Tensor.of(dtype, memory, shape));
   }
@@ -71,7 +72,7 @@ final class RandomWeights {
     }
     int group = Quantiser.DEFAULT_GROUP;
     long bytes = rows * Quantised.rowBytes(matrixType, width, group);
-    MemorySegment elements = Arena.ofAuto().allocate(bytes, 64);
+    MemorySegment elements = LargeMemory.automatic(bytes);
     long at = random.nextInt(NormalNumbers.PERIOD);
     for (long to = 0; to < bytes; ) {
       long part = Math.min(bytes - to, integers.byteSize() - at);
