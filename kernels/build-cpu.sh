@@ -13,11 +13,13 @@ compile() {
   gcc -std=c11 -O2 -fPIC -ffreestanding -fno-builtin -fno-stack-protector -ftls-model=initial-exec -fno-asynchronous-unwind-tables \
     -fcf-protection=none -Wall -Wextra -Werror -ffile-prefix-map="$PWD"= "$@"
 }
-compile -c features.c "-DSOURCES=\"sha256 $(cat features.c guard.h guard.c vector.h dots.c product.c quantised.c | sha256sum | cut -d' ' -f1)\"" \
+compile -c features.c "-DSOURCES=\"sha256 $(cat features.c guard.h guard.c vector.h panel.h attention.c dots.c product.c quantised.c | sha256sum | cut -d' ' -f1)\"" \
   -o "$work/features.o"
 compile -c guard.c -o "$work/guard.o"
 compile $avx2 -c dots.c -o "$work/dots_avx2.o"
 compile $avx512 -c dots.c -o "$work/dots_avx512.o"
+compile $avx2 -c attention.c -o "$work/attention_avx2.o"
+compile $avx512 -c attention.c -o "$work/attention_avx512.o"
 compile $avx2 -c product.c -o "$work/product_avx2.o"
 compile $avx512 -c product.c -o "$work/product_avx512.o"
 compile $avx512 -mavx512vnni -c quantised.c -o "$work/quantised.o"

@@ -53,6 +53,10 @@ INLINE __m128 sums(vector a, vector b, vector c, vector d) {
   return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 
+INLINE float first_lane(vector a) { return _mm512_cvtss_f32(a); }
+INLINE float sum_of_lanes(vector a) { return _mm_cvtss_f32(sums(a, a, a, a)); }
+INLINE float greatest_lane(vector a) { return _mm512_reduce_max_ps(a); }
+
 // to[l * stride + r] = lane l of rows[r]
 INLINE void store_transposed(vector rows[LANES], float *to, long stride) {
   vector a[16], b[16];
@@ -142,6 +146,14 @@ INLINE __m128 sums(vector a, vector b, vector c, vector d) {
   return _mm_add_ps(_mm256_castps256_ps128(four), _mm256_extractf128_ps(four, 1));
 }
 
+INLINE float first_lane(vector a) { return _mm256_cvtss_f32(a); }
+INLINE float sum_of_lanes(vector a) { return _mm_cvtss_f32(sums(a, a, a, a)); }
+INLINE float greatest_lane(vector a) {
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+
 // to[l * stride + r] = lane l of rows[r]
 INLINE void store_transposed(vector rows[LANES], float *to, long stride) {
   vector a[8], b[8];
@@ -177,4 +189,22 @@ INLINE vector load_first_weights(int type, const char *at, int count) {
   return type == F32   ? load_first((const float *)at, count)
          : type == F16 ? load_half_first(at, count)
                        : load_brain_first(at, count);
+}
+
+// e^x for x <= 0, as VectorMath.exp computes it but 0 below 6e-39: x = n ln 2 + r, a polynomial in r, n put into the
+// exponent.
+INLINE vector exponential(vector x) {
+  const vector lowest = all(-88.02969f), magic = all(12583039.0f);
+  const vector given = x;
+  x = if_greater(lowest, x, lowest, x);
+  const vector shifted = fma(x, all(1.442695f), magic);
+  const vector n = shifted - magic;
+  const vector r = fma(n, all(0.00021219444f), fma(n, all(-0.6933594f), x));
+  vector p = all(0.00019875691f);
+  p = fma(p, r, all(0.0013981999f));
+  p = fma(p, r, all(0.008333452f));
+  p = fma(p, r, all(0.041665796f));
+  p = fma(p, r, all(0.16666666f));
+  p = fma(p, r, all(0.5f));
+  return if_greater(lowest, given, zero(), fma(fma(p, r, all(1)), r, all(1)) * low_bits_as_exponent(shifted));
 }

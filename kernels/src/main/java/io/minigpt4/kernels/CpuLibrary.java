@@ -1,5 +1,6 @@
 package io.minigpt4.kernels;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -38,8 +39,47 @@ public final class CpuLibrary {
           JAVA_LONG);
   private static final MethodHandle PRODUCT =
       handle(
-          JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT,
-          JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT);
+          JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT,
+          JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG,
+          JAVA_INT);
+  private static final MethodHandle ATTENTION =
+      handle(
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_FLOAT,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG);
+  private static final MethodHandle ATTENTION_BACKWARD =
+      handle(
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_FLOAT,
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG,
+          JAVA_LONG);
+  private static final MethodHandle SCRATCH =
+      Linker.nativeLinker()
+          .downcallHandle(FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
   private static final MethodHandle Q8_ARRANGE =
       plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG);
   private static final MethodHandle Q8_DOTS =
@@ -55,6 +95,10 @@ public final class CpuLibrary {
   private final String where;
   private final MemorySegment dots;
   private final MemorySegment product;
+  private final MemorySegment attention;
+  private final MemorySegment attentionScratch;
+  private final MemorySegment attentionBackward;
+  private final MemorySegment attentionBackwardScratch;
   private final MemorySegment q8Arrange;
   private final MemorySegment q8Dots;
   private final MemorySegment q4Arrange;
@@ -64,8 +108,13 @@ public final class CpuLibrary {
     this.features = features;
     boolean wide = (features & AVX512) != 0;
     where = wide ? "AVX-512" : "AVX2";
-    dots = symbols.findOrThrow(wide ? "mg_dots_avx512" : "mg_dots_avx2");
-    product = symbols.findOrThrow(wide ? "mg_product_avx512" : "mg_product_avx2");
+    String width = wide ? "_avx512" : "_avx2";
+    dots = symbols.findOrThrow("mg_dots" + width);
+    product = symbols.findOrThrow("mg_product" + width);
+    attention = symbols.findOrThrow("mg_attention" + width);
+    attentionScratch = symbols.findOrThrow("mg_attention_scratch" + width);
+    attentionBackward = symbols.findOrThrow("mg_attention_backward" + width);
+    attentionBackwardScratch = symbols.findOrThrow("mg_attention_backward_scratch" + width);
     q8Arrange = symbols.findOrThrow("mg_q8_arrange");
     q8Dots = symbols.findOrThrow("mg_q8_dots");
     q4Arrange = symbols.findOrThrow("mg_q4_arrange");
@@ -176,8 +225,8 @@ public final class CpuLibrary {
   }
 
   /**
-   * A block of a product of many rows: out[i·outStride + j] (+)= Σ_c x[i·k + c] · w[j][c] for i
-   * &lt; rows, j &lt; columns, c &lt; k. Each is one chain of additions over c, in order.
+   * A block of a product of many rows: out[i·outStride + j] (+)= Σ_c x[i·xStride + c] · w[j][c] for
+   * i &lt; rows, j &lt; columns, c &lt; k. Each is one chain of additions over c, in order.
    *
    * @param x address of floats
    * @param w address of rows of elements of {@code type}, {@code rowBytes} from each other: row j
@@ -193,6 +242,7 @@ public final class CpuLibrary {
   public void product(
       Element type,
       long x,
+      long xStride,
       int rows,
       int k,
       long w,
@@ -214,6 +264,7 @@ public final class CpuLibrary {
                   product,
                   type.code(),
                   x,
+                  xStride,
                   rows,
                   k,
                   w,
@@ -228,6 +279,116 @@ public final class CpuLibrary {
                   gelu ? 1 : 0,
                   next,
                   nextK));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** Floats of scratch that {@link #attention} needs. */
+  public long attentionScratch(int rows, int dims, int step) {
+    try {
+      return (long) SCRATCH.invokeExact(attentionScratch, rows, dims, step);
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * out[r] = Σ_j softmax_j(scale · q[r] · k[j]) v[j], one head's, over the keys j that row r sees:
+   * those of which there are {@code keys}, up to position {@code first} + r. At least key 0 must be
+   * seen. A row's results are the same to the last bit whatever the other rows.
+   *
+   * @param q address of {@code rows} rows of {@code dims} floats, {@code qStride} from each other
+   * @param blocks address of pairs of addresses: where the floats of {@code step} keys begin, rows
+   *     {@code kStride} from each other, and those of as many values, {@code vStride}
+   * @param scratch address of {@link #attentionScratch} floats
+   */
+  public void attention(
+      long q,
+      long qStride,
+      int rows,
+      int dims,
+      float scale,
+      long blocks,
+      long kStride,
+      long vStride,
+      int step,
+      int keys,
+      int first,
+      long out,
+      long outStride,
+      long scratch) {
+    try {
+      check(
+          (int)
+              ATTENTION.invokeExact(
+                  attention, q, qStride, rows, dims, scale, blocks, kStride, vStride, step, keys,
+                  first, out, outStride, scratch));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** Floats of scratch that {@link #attentionBackward} needs. */
+  public long attentionBackwardScratch(int rows, int dims, int step) {
+    try {
+      return (long) SCRATCH.invokeExact(attentionBackwardScratch, rows, dims, step);
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * The backward pass of {@link #attention} where row r is at position r and keys are the rows'
+   * own: of one head of keys and the {@code group} heads of queries that share it, which follow
+   * each other in a row.
+   *
+   * @param q address of {@code rows} rows of group · dims floats; so {@code dOut} and {@code dq}
+   * @param blocks as for {@link #attention}; rows of keys and values without gaps
+   * @param step a multiple of 32
+   * @param dk address of {@code rows} rows of {@code dims} floats, overwritten; so {@code dv}
+   * @param scratch address of {@link #attentionBackwardScratch} floats
+   */
+  public void attentionBackward(
+      long q,
+      long qStride,
+      long dOut,
+      long dOutStride,
+      int rows,
+      int dims,
+      int group,
+      float scale,
+      long blocks,
+      int step,
+      long dq,
+      long dqStride,
+      long dk,
+      long dkStride,
+      long dv,
+      long dvStride,
+      long scratch) {
+    try {
+      check(
+          (int)
+              ATTENTION_BACKWARD.invokeExact(
+                  attentionBackward,
+                  q,
+                  qStride,
+                  dOut,
+                  dOutStride,
+                  rows,
+                  dims,
+                  group,
+                  scale,
+                  blocks,
+                  step,
+                  dq,
+                  dqStride,
+                  dk,
+                  dkStride,
+                  dv,
+                  dvStride,
+                  scratch));
     } catch (Throwable e) {
       throw failed(e);
     }

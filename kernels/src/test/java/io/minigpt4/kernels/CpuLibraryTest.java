@@ -50,7 +50,15 @@ class CpuLibraryTest {
     ByteArrayOutputStream sources = new ByteArrayOutputStream();
     for (String file :
         List.of(
-            "features.c", "guard.h", "guard.c", "vector.h", "dots.c", "product.c", "quantised.c")) {
+            "features.c",
+            "guard.h",
+            "guard.c",
+            "vector.h",
+            "panel.h",
+            "attention.c",
+            "dots.c",
+            "product.c",
+            "quantised.c")) {
       sources.write(Files.readAllBytes(Path.of("src/main/c", file)));
     }
     byte[] hash = MessageDigest.getInstance("SHA-256").digest(sources.toByteArray());
@@ -79,6 +87,17 @@ class CpuLibraryTest {
     float[] out = new float[n];
     for (int i = 0; i < n; i++) {
       out[i] = (float) random.nextGaussian();
+    }
+    return out;
+  }
+
+  /** Rows of floats {@code stride} from each other, with nothing that counts in between. */
+  private static MemorySegment apart(Arena arena, float[] x, int rows, int width, int stride) {
+    MemorySegment out = arena.allocate(4L * rows * stride, 4);
+    for (int i = 0; i < rows * stride; i++) {
+      int column = i % stride;
+      float value = column < width ? x[i / stride * width + column] : Float.NaN;
+      out.setAtIndex(ValueLayout.JAVA_FLOAT, i, value);
     }
     return out;
   }
@@ -157,7 +176,7 @@ class CpuLibraryTest {
           w[j * k + c] = store(type, weights, byColumns ? c * n + j : j * k + c, w[j * k + c]);
         }
       }
-      MemorySegment rows = arena.allocateFrom(ValueLayout.JAVA_FLOAT, x);
+      MemorySegment rows = apart(arena, x, m, k, k + 3);
       MemorySegment biases = arena.allocateFrom(ValueLayout.JAVA_FLOAT, bias);
       MemorySegment panel = arena.allocate(4 * library.panel(k), 64);
       MemorySegment whole = guarded(arena, m * (n + 1));
@@ -168,6 +187,7 @@ class CpuLibraryTest {
           library.product(
               type,
               rows.address(),
+              k + 3L,
               count,
               k,
               weights.address(),
@@ -360,6 +380,7 @@ class CpuLibraryTest {
                     library.product(
                         Element.F32,
                         x.address(),
+                        k,
                         1,
                         k,
                         mapped.address(),

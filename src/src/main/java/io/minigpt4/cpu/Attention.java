@@ -1,5 +1,6 @@
 package io.minigpt4.cpu;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
@@ -9,26 +10,34 @@ import org.jspecify.annotations.Nullable;
 /**
  * softmax(scale · q kᵀ) v without ever holding all scores: panels of queries meet blocks of {@link
  * #BLOCK} keys, and an online softmax (Dao et al. 2022) keeps running maxima and sums. Queries lie
- * along the lanes, so that the same tile kernel as in {@link Linear} computes scores and weighted
- * values, and the softmax needs no horizontal steps.
+ * along the lanes, so that the same tile kernel as in {@link TiledLinear} computes scores and
+ * weighted values, and the softmax needs no horizontal steps. Where there is native code it does
+ * all that, with keys along the lanes.
  *
  * <p>Sequences with one new row (decoding) go another way if the cache holds floats, as the CPU's
  * does: all query heads of one key head share the pass over its keys, which are not copied. As
  * blocks of keys begin at the same positions always, and what is hidden from a row adds zeros,
  * either way a row's result is the same to the last bit whatever the rows beside it.
  */
-final class Attention implements Team.Task {
+final class Attention implements Team.Task, AutoCloseable {
   /** Keys per step; equals the page size, so that a block never spans two pages. */
   private static final int BLOCK = KvCache.Pool.PAGE;
 
   /** The most keys per step where they are not in pages. */
   private static final int MOST_KEYS = 96;
 
+  /** The same for native code, which keeps them in the second-level cache. */
+  private static final int MOST_NATIVE_KEYS = 512;
+
+  /** Rows of queries that native code takes at least, if there are as many. */
+  private static final int NATIVE_ROWS = 64;
+
   /** Multiplications below which waking other threads costs more than it brings. */
   private static final long SERIAL_WORK = 1 << 16;
 
   private final Kernels kernels;
   private final Team team;
+  private final @Nullable NativeAttention nativeCode;
   private final Panels[] panelsOfWorker;
   private final Buffer[] buffers;
 
@@ -65,12 +74,14 @@ final class Attention implements Team.Task {
   /** First work item of each sequence, and their number at the end. */
   private int[] firstItem = new int[2];
 
-  /** Consecutive panels of one head that are one item. */
-  private int panelsPerItem;
+  /** Consecutive panels, or stretches of rows, of one head that are one item. */
+  private int unitsPerItem;
 
   Attention(Kernels kernels, Team team) {
     this.kernels = kernels;
     this.team = team;
+    CpuLibrary library = kernels.library();
+    this.nativeCode = library == null ? null : new NativeAttention(library, team);
     this.buffers = Buffer.array(team.size(), 0);
     this.blocks = Buffer.array(team.size(), 0);
     this.panelsOfWorker = new Panels[team.size()];
@@ -132,8 +143,9 @@ final class Attention implements Team.Task {
   }
 
   /** Divides keys evenly: a last step of a few would cost nearly as much as a whole one. */
-  private static int evenStep(int keyCount) {
-    int steps = Math.max(1, (keyCount + MOST_KEYS - 1) / MOST_KEYS);
+  private int evenStep(int keyCount) {
+    int most = nativeCode == null ? MOST_KEYS : MOST_NATIVE_KEYS;
+    int steps = Math.max(1, (keyCount + most - 1) / most);
     return roundUp((keyCount + steps - 1) / steps);
   }
 
@@ -147,25 +159,37 @@ final class Attention implements Team.Task {
     return batch != null && type == DType.F32 && rowsOf(sequence) == 1;
   }
 
-  /** Shares the work out: one head, or a few panels of one where heads are scarce. */
+  /** The native code, if it takes what is set. */
+  private @Nullable NativeAttention ofFloats() {
+    return type == DType.F32 ? nativeCode : null;
+  }
+
+  /** Parts of a head's rows that cannot be divided: panels, or stretches for native code. */
+  private int units(int rows) {
+    if (ofFloats() != null) {
+      return (rows + NATIVE_ROWS - 1) / NATIVE_ROWS;
+    }
+    Panels panels = panelsOfWorker[0];
+    panels.divide(rows, kernels.lanes(), kernels.maxVectors());
+    return panels.count();
+  }
+
+  /** Shares the work out: one head, or some units of one where heads are scarce. */
   private void launch(long scores) {
     int most = 0;
     int items = 0;
-    Panels panels = panelsOfWorker[0];
     for (int i = 0; i < sequences; i++) {
-      panels.divide(rowsOf(i), kernels.lanes(), kernels.maxVectors());
-      most = Math.max(most, panels.count());
+      most = Math.max(most, units(rowsOf(i)));
       items += heads;
     }
-    int parts = Math.min(most, (4 * team.size() + items - 1) / items);
-    panelsPerItem = (most + parts - 1) / parts;
+    int wanted = Math.min(most, (4 * team.size() + items - 1) / items);
+    unitsPerItem = (most + wanted - 1) / wanted;
     if (firstItem.length <= sequences) {
       firstItem = new int[2 * sequences + 1];
     }
     for (int i = 0; i < sequences; i++) {
-      panels.divide(rowsOf(i), kernels.lanes(), kernels.maxVectors());
-      int each =
-          byRows(i) ? kvHeads : heads * ((panels.count() + panelsPerItem - 1) / panelsPerItem);
+      int parts = (units(rowsOf(i)) + unitsPerItem - 1) / unitsPerItem;
+      int each = byRows(i) ? kvHeads : heads * parts;
       firstItem[i + 1] = firstItem[i] + each;
     }
     int count = firstItem[sequences];
@@ -186,8 +210,11 @@ final class Attention implements Team.Task {
     }
     int within = item - firstItem[sequence];
     Batch rows = batch;
+    NativeAttention code = ofFloats();
     if (rows != null && byRows(sequence)) {
       attendRow(rows, sequence, within, worker);
+    } else if (code != null) {
+      attendNatively(code, sequence, within % heads, within / heads, worker);
     } else {
       attendPanels(sequence, within % heads, within / heads, worker);
     }
@@ -249,6 +276,44 @@ final class Attention implements Team.Task {
   }
 
   /**
+   * Some rows of one head.
+   *
+   * @param part which of the head's groups of rows; the last, which see most keys, come first
+   */
+  private void attendNatively(NativeAttention code, int sequence, int head, int part, int worker) {
+    int count = rowsOf(sequence);
+    int rowsPerItem = unitsPerItem * NATIVE_ROWS;
+    int parts = (count + rowsPerItem - 1) / rowsPerItem;
+    int first = (parts - 1 - part) * rowsPerItem;
+    int rowCount = Math.min(count - first, rowsPerItem);
+    Batch rows = batch;
+    KvCache cache = rows == null ? null : rows.cache(sequence);
+    long matrixRow = (rows == null ? (long) sequence * queries : rows.start(sequence)) + first;
+    long column = (long) head * headDim;
+    int kvHead = (int) ((long) head * kvHeads / heads);
+    int past = cache == null ? keys : cache.length() + first;
+    code.forward(
+        q + 4 * (matrixRow * qStride + column),
+        qStride,
+        rowCount,
+        headDim,
+        scale,
+        cache == null
+            ? (j, values) ->
+                (values ? v : k)
+                    + 4 * (((long) sequence * keys + j) * (values ? vStride : kStride) + column)
+            : (j, values) -> values ? valueBlock(cache, j, kvHead) : keyBlock(cache, j, kvHead),
+        cache == null ? kStride : headDim,
+        cache == null ? vStride : headDim,
+        step,
+        cache == null ? keys : past + rowCount,
+        past,
+        out + 4 * (matrixRow * outStride + column),
+        outStride,
+        worker);
+  }
+
+  /**
    * Some panels of one head. Per panel there are queries [headDim][width], results [headDim][width]
    * and the state of the online softmax [3][width]; scores [step][width] are shared.
    *
@@ -259,9 +324,9 @@ final class Attention implements Team.Task {
     int lanes = kernels.lanes();
     int count = rowsOf(sequence);
     panels.divide(count, lanes, kernels.maxVectors());
-    int parts = (panels.count() + panelsPerItem - 1) / panelsPerItem;
-    int first = (parts - 1 - part) * panelsPerItem;
-    int last = Math.min(panels.count(), first + panelsPerItem) - 1;
+    int parts = (panels.count() + unitsPerItem - 1) / unitsPerItem;
+    int first = (parts - 1 - part) * unitsPerItem;
+    int last = Math.min(panels.count(), first + unitsPerItem) - 1;
     int lanesInAll = (panels.firstVector(last + 1) - panels.firstVector(first)) * lanes;
     int perLane = headDim + roundUp(headDim) + 3;
     int scoresAt = Buffer.START + perLane * lanesInAll;
@@ -403,5 +468,12 @@ final class Attention implements Team.Task {
     long to = out + 4 * ((matrixRow + firstRow) * outStride + (long) head * headDim);
     kernels.unpack(
         buffer, resultAt, width, /* rows= */ headDim, /* columns= */ rows, to, outStride);
+  }
+
+  @Override
+  public void close() {
+    if (nativeCode != null) {
+      nativeCode.close();
+    }
   }
 }

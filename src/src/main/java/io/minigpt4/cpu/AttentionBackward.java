@@ -1,9 +1,11 @@
 package io.minigpt4.cpu;
 
+import io.minigpt4.kernels.CpuLibrary;
 import io.minigpt4.tensor.Batch;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.KvCache;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The backward pass of causal attention within sequences that start in the batch. As in {@link
@@ -12,9 +14,10 @@ import java.util.Arrays;
  * at a time is [keys][panel width], never [keys][queries].
  *
  * <p>A work item is one sequence's key head with all query heads that share it, so that the
- * gradients of its keys and values are summed by one thread.
+ * gradients of its keys and values are summed by one thread. Where there is native code that does
+ * an item's work.
  */
-final class AttentionBackward implements Team.Task {
+final class AttentionBackward implements Team.Task, AutoCloseable {
   private static final int BLOCK = KvCache.Pool.PAGE;
 
   /** Multiplications below which waking other threads costs more than it brings. */
@@ -23,6 +26,7 @@ final class AttentionBackward implements Team.Task {
   private final Kernels kernels;
   private final GradKernels gradients;
   private final Team team;
+  private final @Nullable NativeAttention nativeCode;
   private final Work[] workOfWorker;
 
   private long q;
@@ -46,6 +50,8 @@ final class AttentionBackward implements Team.Task {
     this.kernels = kernels;
     this.gradients = kernels.gradients();
     this.team = team;
+    CpuLibrary library = kernels.library();
+    this.nativeCode = library == null ? null : new NativeAttention(library, team);
     this.workOfWorker = new Work[team.size()];
     Arrays.setAll(workOfWorker, i -> new Work());
   }
@@ -95,8 +101,52 @@ final class AttentionBackward implements Team.Task {
   @Override
   public void run(int item, int worker) {
     int sequence = item / kvHeads;
-    if (batch.rows(sequence) > 0) {
-      workOfWorker[worker].run(sequence, item % kvHeads);
+    int kvHead = item % kvHeads;
+    if (batch.rows(sequence) == 0) {
+      return;
+    }
+    if (nativeCode != null && batch.cache(sequence).pool().dtype() == DType.F32) {
+      runNatively(nativeCode, sequence, kvHead, worker);
+    } else {
+      workOfWorker[worker].run(sequence, kvHead);
+    }
+  }
+
+  private void runNatively(NativeAttention code, int sequence, int kvHead, int worker) {
+    KvCache cache = batch.cache(sequence);
+    KvCache.Pool pool = cache.pool();
+    long row = batch.start(sequence);
+    int group = heads / kvHeads;
+    long column = (long) kvHead * group * headDim;
+    long keyColumn = (long) kvHead * headDim;
+    code.backward(
+        q + 4 * (row * qStride + column),
+        qStride,
+        dOut + 4 * (row * dOutStride + column),
+        dOutStride,
+        batch.rows(sequence),
+        headDim,
+        group,
+        scale,
+        (j, values) ->
+            cache.page(j, layer).address()
+                + 4
+                    * ((values ? pool.valueOffset(layer) : pool.keyOffset(layer))
+                        + keyColumn * BLOCK),
+        BLOCK,
+        dq + 4 * (row * dqStride + column),
+        dqStride,
+        dk + 4 * (row * dkStride + keyColumn),
+        dkStride,
+        dv + 4 * (row * dvStride + keyColumn),
+        dvStride,
+        worker);
+  }
+
+  @Override
+  public void close() {
+    if (nativeCode != null) {
+      nativeCode.close();
     }
   }
 

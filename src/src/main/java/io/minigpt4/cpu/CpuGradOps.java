@@ -241,6 +241,7 @@ final class CpuGradOps implements GradOps, AutoCloseable {
 
   @Override
   public void close() {
+    attention.close();
     normWeight.close();
     transposed.close();
     gathered.close();

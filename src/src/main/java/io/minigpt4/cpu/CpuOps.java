@@ -479,6 +479,7 @@ public final class CpuOps implements Ops {
     team.close();
     linear.close();
     perRow.close();
+    attention.close();
     gradients.close();
     patches.close();
     for (Scratch s : converted) {

@@ -50,21 +50,10 @@ final class CrossEntropy implements Team.Task {
     kernels.toFloats(DType.F32, from, row, at, vocabulary);
     int target = at + targets[firstTarget + item];
     float wanted = row[target];
-    float max = max(row, at, vocabulary);
-    kernels.softmax(row, at, vocabulary);
-    // −log softmax[target] = log Σ e^(x − max) + max − x[target], and the sum is one over the
-    // largest probability, which never vanishes as that of the target may.
-    losses[item] = (double) max - wanted - Math.log(max(row, at, vocabulary));
+    // −log softmax[target]; the target's probability itself may vanish.
+    losses[item] = kernels.softmax(row, at, vocabulary) - wanted;
     row[target] -= 1;
     kernels.scale(row, at, vocabulary, factor);
     kernels.fromFloats(DType.F32, row, at, from, vocabulary);
-  }
-
-  private static float max(float[] x, int at, int n) {
-    float max = x[at];
-    for (int i = at + 1; i < at + n; i++) {
-      max = Math.max(max, x[i]);
-    }
-    return max;
   }
 }

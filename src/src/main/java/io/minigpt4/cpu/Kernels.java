@@ -92,8 +92,12 @@ interface Kernels {
    */
   void softmaxColumns(float[] x, int at, int n, int width, float[] state, int stateAt);
 
-  /** x[i] = exp(x[i] − max x) / Σ exp(x − max x) for at ≤ i &lt; at + n. */
-  void softmax(float[] x, int at, int n);
+  /**
+   * x[i] = exp(x[i] − max x) / Σ exp(x − max x) for at ≤ i &lt; at + n.
+   *
+   * @return log Σ exp(x)
+   */
+  double softmax(float[] x, int at, int n);
 
   /** x[at + r·width + c] *= factor[factorAt + c] for r &lt; rows, c &lt; width. */
   void scaleColumns(float[] x, int at, int rows, int width, float[] factor, int factorAt);

@@ -21,6 +21,9 @@ final class Memory {
   private static final ValueLayout.OfInt INT =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+  private static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   private Memory() {}
 
   static byte getByte(long address) {
@@ -29,6 +32,10 @@ final class Memory {
 
   static int getInt(long address) {
     return ALL.get(INT, address);
+  }
+
+  static void setLong(long address, long value) {
+    ALL.set(LONG, address, value);
   }
 
   static float getFloat(long address) {

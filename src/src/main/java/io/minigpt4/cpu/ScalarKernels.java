@@ -205,7 +205,7 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
-  public void softmax(float[] x, int at, int n) {
+  public double softmax(float[] x, int at, int n) {
     float max = Float.NEGATIVE_INFINITY;
     for (int i = at; i < at + n; i++) {
       max = Math.max(max, x[i]);
@@ -216,6 +216,7 @@ final class ScalarKernels implements Kernels {
       total += x[i];
     }
     scale(x, at, n, (float) (1 / total));
+    return max + Math.log(total);
   }
 
   @Override

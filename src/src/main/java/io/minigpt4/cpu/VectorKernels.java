@@ -131,8 +131,8 @@ final class VectorKernels implements Kernels {
   }
 
   @Override
-  public void softmax(float[] x, int at, int n) {
-    VectorMath.softmax(x, at, n);
+  public double softmax(float[] x, int at, int n) {
+    return VectorMath.softmax(x, at, n);
   }
 
   @Override

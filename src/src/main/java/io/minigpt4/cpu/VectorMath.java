@@ -119,7 +119,7 @@ final class VectorMath {
     correction.intoArray(state, stateAt + 2 * width);
   }
 
-  static void softmax(float[] x, int at, int n) {
+  static double softmax(float[] x, int at, int n) {
     int bound = SPECIES.loopBound(n);
     FloatVector maxima = FloatVector.broadcast(SPECIES, Float.NEGATIVE_INFINITY);
     for (int i = 0; i < bound; i += N) {
@@ -144,6 +144,7 @@ final class VectorMath {
       sum += x[at + i];
     }
     scale(x, at, n, 1 / sum);
+    return max + Math.log(sum);
   }
 
   static void scale(float[] x, int at, int n, float factor) {

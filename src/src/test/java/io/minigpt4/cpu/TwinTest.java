@@ -68,7 +68,9 @@ class TwinTest {
     "97, 257, 70",
     "257, 20, 88",
     "800, 9, 30",
-    "33, 16, 1100"
+    "33, 16, 1100",
+    "20, 33, 1021",
+    "15, 5, 4093"
   })
   void linear(int m, int n, int k) {
     for (DType type : new DType[] {DType.F32, DType.F16, DType.BF16}) {
@@ -186,7 +188,8 @@ class TwinTest {
     "2, 257, 257, 2, 88",
     "1, 32, 257, 3, 64",
     "3, 17, 65, 1, 20",
-    "1, 100, 129, 2, 32"
+    "1, 100, 129, 2, 32",
+    "1, 20, 700, 1, 16"
   })
   void attention(int batch, int queries, int keys, int heads, int dim) {
     Tensor qkv = filled(DType.F32, (long) batch * Math.max(queries, keys), 3L * heads * dim);
@@ -200,6 +203,8 @@ class TwinTest {
     vector.attention(q, k, v, batch, heads, scale, out);
     scalar.attention(q, k, v, batch, heads, scale, expected);
     Floats.assertClose(Floats.of(out), Floats.of(expected), 1e-4, 1e-5, "attention");
+    fastest.attention(q, k, v, batch, heads, scale, out);
+    Floats.assertClose(Floats.of(out), Floats.of(expected), 1e-4, 1e-5, "native attention");
   }
 
   /** Prefill and decode agree with each other and with the twin, around the ends of pages. */
@@ -217,8 +222,10 @@ class TwinTest {
     }
     float[] expected = causal(scalar, type, total, q, k, v, frequencies);
     for (int past : new int[] {0, 1, 60, 63, 64, 65, 127, 128}) {
-      float[] actual = causal(vector, type, past, q, k, v, frequencies);
-      Floats.assertClose(actual, expected, 1e-4, 2e-5, "first pass of " + past);
+      for (CpuOps ops : new CpuOps[] {vector, fastest}) {
+        float[] actual = causal(ops, type, past, q, k, v, frequencies);
+        Floats.assertClose(actual, expected, 1e-4, 2e-5, ops.device() + ", first pass of " + past);
+      }
     }
   }
 
