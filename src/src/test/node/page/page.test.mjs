@@ -172,6 +172,21 @@ test('a conversation outlives a reload, and ends with a restart', async () => {
   await page.locator('#welcome').waitFor();
 });
 
+test('a copy of a tab goes its own way', async () => {
+  await add(SCENE);
+  await ask('What colour is the heart?');
+  const answer = await lastAnswer();
+  await page.waitForTimeout(300);
+  const [copy] = await Promise.all([context.waitForEvent('page'), page.evaluate(() => { open(location.href); })]);
+  await copy.locator('.message.assistant .text').waitFor();
+  await copy.click('#restart');
+  assert.equal(await copy.locator('.message').count(), 0);
+  await copy.waitForTimeout(300);
+  await page.reload();
+  await answers().first().waitFor();
+  assert.equal(await lastAnswer(), answer);
+});
+
 test('a reload in the middle of an answer keeps the question', async () => {
   await page.route(CHAT, () => {}); // an answer that never comes
   await add(SCENE);
@@ -258,6 +273,15 @@ test('it fits a phone', async () => {
   await accessible('on a phone');
 });
 
+test('many pictures and a long question leave the button in sight', async () => {
+  await open({ viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true });
+  await add(...Array(14).fill(SCENE));
+  await question().fill('line\n'.repeat(12));
+  assert.ok((await page.evaluate(() => document.documentElement.scrollHeight)) <= 640);
+  const send = await page.locator('#send').boundingBox();
+  assert.ok(send.y + send.height <= 640, `${send.y} + ${send.height}`);
+});
+
 test('it fits the smallest phone, and one on its side', async () => {
   for (const [width, height, least] of [[320, 568, 150], [640, 320, 100]]) {
     await open({ viewport: { width, height }, hasTouch: true, isMobile: true });
@@ -338,6 +362,28 @@ test('a key that the server asks for is asked for and sent', async () => {
   await page.getByText('Welcome.', { exact: true }).first().waitFor();
 });
 
+test('without the key the page says so, and nothing that it does not know', async () => {
+  await page.route('**/health', (route) => route.fulfill({ contentType: 'application/json', body: '{"status":"ok"}' }));
+  await page.route('**/v1/models', (route) => route.fulfill(refusal(401, 'A key is needed.')));
+  const polled = page.waitForResponse('**/health');
+  await page.reload();
+  await page.locator('#key-dialog').waitFor();
+  assert.doesNotMatch(await page.locator('#key-dialog').innerText(), /does not take/);
+  await page.fill('#key', 'wrong');
+  await page.keyboard.press('Enter');
+  await page.getByText('The server does not take the key that was given.').waitFor();
+  await polled;
+  assert.doesNotMatch(await page.locator('#strip').innerText(), /undefined/);
+});
+
+test('where the server lets nobody in, no key is asked for', async () => {
+  await page.route(CHAT, (route) => route.fulfill(refusal(403, 'Web pages of this origin may not use this server.')));
+  await add(SCENE);
+  await ask('What is this?');
+  await page.getByText('Web pages of this origin may not use this server.').waitFor();
+  assert.equal(await page.locator('#key-dialog[open]').count(), 0);
+});
+
 test('what goes wrong is said in words and can be tried again', async () => {
   let gone = true;
   await page.route(CHAT, (route) => (gone ? route.abort() : route.fulfill(stream('Back.'))));
@@ -378,6 +424,36 @@ test('a picture that only looks like one is refused by the server, in words', as
   await ask('What is this?');
   await page.locator('#notice').waitFor();
   assert.doesNotMatch(await page.locator('#notice-text').innerText(), /Exception|\.java|went wrong in this page/);
+});
+
+test('a question that is refused comes back to be changed', async () => {
+  await page.setInputFiles('#files', { name: 'fake.png', mimeType: 'image/png', buffer: Buffer.from('not a picture') });
+  await page.locator('#tray li').waitFor();
+  await ask('How many objects are there?');
+  await page.locator('#notice').waitFor();
+  assert.equal(await page.locator('.message').count(), 0);
+  assert.equal(await question().inputValue(), 'How many objects are there?');
+  await page.getByRole('button', { name: 'Remove fake.png' }).click();
+  await add(SCENE);
+  await page.click('#send');
+  await finished();
+  assert.match(await lastAnswer(), /five/);
+});
+
+test('a question that is refused does not take the place of the next one', async () => {
+  let refuse;
+  const wait = new Promise((resolve) => { refuse = resolve; });
+  await page.route(CHAT, async (route) => {
+    await wait;
+    await route.fulfill(refusal(400, 'Too long.'));
+  });
+  await add(SCENE);
+  await question().fill('First?');
+  await page.click('#send');
+  await question().fill('Second?');
+  refuse();
+  await page.getByText('Too long.').waitFor();
+  assert.equal(await question().inputValue(), 'First?\nSecond?');
 });
 
 test('the conversation can be taken along', async () => {

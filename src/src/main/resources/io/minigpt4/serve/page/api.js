@@ -110,7 +110,7 @@ async function failure(response) {
     // Not the API's own answer, a proxy's perhaps.
   }
   const status = response.status;
-  if (status === 401 || status === 403) {
+  if (status === 401) {
     return new ApiError('key', said ?? 'The server asks for a key.');
   }
   if (status === 429 || status === 503) {

@@ -24,7 +24,7 @@ let countdown = 0;
 const messages = new MessageList($('messages'), {
   edit: (i, text) => answer(conversation.edit(i, text)),
   retry: () => answer(conversation.retry()),
-  copy: (text) => copy(text),
+  copy: (text, button) => copy(text, button),
 });
 
 // --- Showing ---
@@ -32,7 +32,7 @@ const messages = new MessageList($('messages'), {
 function show() {
   messages.show(conversation, running !== null);
   $('welcome').hidden = conversation.turns.length > 0;
-  document.body.classList.toggle('talking', conversation.turns.length > 0);
+  document.body.classList.toggle('talking', conversation.turns.length > 0 || tray.length > 0);
   $('stop').hidden = running === null;
   $('send').disabled = running !== null;
   for (const id of ['restart', 'save']) {
@@ -152,6 +152,9 @@ async function answer(turn) {
   } catch (e) {
     turn.end = e.name === 'AbortError' ? 'stopped' : 'failed';
     if (turn.end !== 'stopped') {
+      if (e.kind === 'refused' && conversation.turns.at(-1) === turn) {
+        takeBack();
+      }
       fail(e);
     } else if (conversation.turns.includes(turn)) {
       say('Stopped.');
@@ -159,11 +162,21 @@ async function answer(turn) {
   }
   running = null;
   show();
-  keepFocus($('conversation'));
+  keepFocus(turn.end === 'failed' && !conversation.turns.includes(turn) ? $('question') : $('conversation'));
   if (isAtBottom()) {
     toBottom();
   }
   save(conversation.turns);
+}
+
+/** A question that the server refused goes back to where it, and its pictures, can be changed. */
+function takeBack() {
+  const { text, pictures } = conversation.takeBack();
+  tray = [...pictures, ...tray];
+  // Before what has been written meanwhile.
+  $('question').value = [text, $('question').value].filter((part) => part.trim() !== '').join('\n');
+  fitQuestion();
+  showTray();
 }
 
 function speed(start, first, end, tokens) {
@@ -194,22 +207,26 @@ function wait(error) {
   const tick = () => {
     $('notice-text').textContent = `${error.message} Trying again in ${left} s.`;
     if (left-- <= 0) {
-      retryFailed();
+      tryAgain();
     }
   };
   tick();
   countdown = setInterval(tick, 1000);
 }
 
-function retryFailed() {
+/** What failed last: to meet the server, or the last answer. */
+function tryAgain() {
   closeNotice();
-  if (!running && conversation.turns.at(-1)?.end === 'failed') {
+  if (!model) {
+    meet();
+  } else if (!running && conversation.turns.at(-1)?.end === 'failed') {
     answer(conversation.retry());
   }
 }
 
 function askKey() {
   $('key').value = '';
+  $('key-wrong').hidden = api.key === '';
   $('key-dialog').returnValue = '';
   $('key-dialog').showModal();
 }
@@ -227,10 +244,15 @@ function restart() {
 
 // --- Saving ---
 
-async function copy(text) {
+/** @param {HTMLElement} [button] shows for a moment that it was done */
+async function copy(text, button) {
   try {
     await navigator.clipboard.writeText(text);
     say('Copied.');
+    if (button) {
+      button.textContent = 'Copied';
+      setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+    }
   } catch {
     notice('The browser does not let this page copy; select the text instead.', false);
   }
@@ -320,8 +342,10 @@ async function poll() {
   }
   try {
     const health = await api.health();
-    $('strip-queue').textContent = `${health.running} running, ${health.queued} waiting`;
-    $('strip-device').textContent = health.device;
+    if (health.device) { // not told without the key
+      $('strip-queue').textContent = `${health.running} running, ${health.queued} waiting`;
+      $('strip-device').textContent = $('strip-device').title = health.device;
+    }
   } catch (e) {
     $('strip-queue').textContent = e.kind === 'gone' ? 'not reachable' : '–';
   }
@@ -391,17 +415,13 @@ function wireBar() {
   });
   $('settings-form').addEventListener('submit', (event) => event.preventDefault());
   $('notice-close').addEventListener('click', closeNotice);
-  $('notice-retry').addEventListener('click', () => (model ? retryFailed() : (closeNotice(), meet())));
+  $('notice-retry').addEventListener('click', tryAgain);
   $('key-cancel').addEventListener('click', () => $('key-dialog').close());
   $('key-dialog').addEventListener('close', () => {
     if ($('key-dialog').returnValue === 'use') {
       api.key = $('key').value;
       sessionStorage.setItem(KEY, api.key);
-      if (model) {
-        retryFailed();
-      } else {
-        meet();
-      }
+      tryAgain();
     } else {
       notice('Without the key the server gives no answers.', true);
     }

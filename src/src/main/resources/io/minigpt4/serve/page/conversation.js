@@ -48,6 +48,11 @@ export class Conversation {
     return this.ask(text, pictures);
   }
 
+  /** Removes the last question with its answer. @returns {Question} */
+  takeBack() {
+    return this.turns.splice(-2)[0];
+  }
+
   hasPictures() {
     return this.turns.some((turn) => turn.role === 'user' && turn.pictures.length > 0);
   }

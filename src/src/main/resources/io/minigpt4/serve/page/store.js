@@ -21,20 +21,46 @@ function finished(request) {
   });
 }
 
-function tab() {
-  let id = sessionStorage.getItem(TAB);
-  if (!id) {
-    id = `${Date.now()}-${Math.random()}`;
-    sessionStorage.setItem(TAB, id);
+/**
+ * Keeps an id for this page until it is left. A tab that was duplicated begins with its original's id, and
+ * both would write over each other's conversation. Browsers have locks for pages from this machine or over TLS.
+ */
+function hold(id) {
+  if (!navigator.locks) {
+    return Promise.resolve(true);
   }
-  return id;
+  return new Promise((done) => {
+    // A page that is being reloaded may take a moment to let go.
+    const signal = AbortSignal.timeout(1000);
+    navigator.locks.request(`minigpt4.tab.${id}`, { signal }, () => {
+      done(true);
+      return new Promise(() => {});
+    }).catch(() => done(false));
+  });
 }
 
-/** @returns {Promise<object[] | undefined>} the turns that this tab has saved */
+let held;
+
+function tab() {
+  held ??= (async () => {
+    let id = sessionStorage.getItem(TAB);
+    if (!id || !(await hold(id))) {
+      id = `${Date.now()}-${Math.random()}`;
+      sessionStorage.setItem(TAB, id);
+      await hold(id);
+    }
+    return id;
+  })();
+  return held;
+}
+
+/** @returns {Promise<object[] | undefined>} the turns that this tab, or the one it is a copy of, has saved */
 export async function load() {
   try {
+    const from = sessionStorage.getItem(TAB) ?? '';
+    await tab();
     const db = await open();
-    return (await finished(db.transaction('conversations').objectStore('conversations').get(tab())))?.turns;
+    return (await finished(db.transaction('conversations').objectStore('conversations').get(from)))?.turns;
   } catch {
     return undefined;
   }
@@ -43,9 +69,10 @@ export async function load() {
 /** @param {object[]} turns */
 export async function save(turns) {
   try {
+    const id = await tab();
     const db = await open();
     const all = db.transaction('conversations', 'readwrite').objectStore('conversations');
-    await finished(all.put({ tab: tab(), time: Date.now(), turns }));
+    await finished(all.put({ tab: id, time: Date.now(), turns }));
     const others = await finished(all.getAll());
     others.sort((a, b) => b.time - a.time);
     await Promise.all(others.slice(MOST_TABS).map((old) => finished(all.delete(old.tab))));

@@ -26,7 +26,7 @@ const ENDS = {
 export class MessageList {
   /**
    * @param {HTMLElement} list
-   * @param {{edit: (i: number, text: string) => void, retry: () => void, copy: (text: string) => void}} handlers
+   * @param {{edit: (i: number, text: string) => void, retry: () => void, copy: (text: string, button: HTMLElement) => void}} handlers
    */
   constructor(list, handlers) {
     this.list = list;
@@ -110,7 +110,7 @@ export class MessageList {
       }
       item.append(element('div', { class: 'message-actions' },
         turn.text === '' ? null
-          : element('button', { type: 'button', class: 'small', onclick: () => this.handlers.copy(turn.text) }, 'Copy'),
+          : element('button', { type: 'button', class: 'small', onclick: (event) => this.handlers.copy(turn.text, event.currentTarget) }, 'Copy'),
         last ? element('button', { type: 'button', class: 'small', disabled: busy,
           onclick: () => this.handlers.retry() }, 'Retry') : null));
     }
