@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.tensor.DType;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
@@ -59,6 +60,35 @@ class ElementsTest {
       boolean even = (low >>> 16 & 1) == 0;
       double expected = toDown < toUp || (toDown == toUp && even) ? down : up;
       assertThat(rounded[i]).as("%s", values[i]).isEqualTo((float) expected);
+    }
+  }
+
+  /** Every upper half with lower halves about the tie, of every length up to some vectors. */
+  @Test
+  void vectorsRoundToBfloat16AsSingleValuesDo() {
+    int[] lower = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+    float[] values = new float[lower.length << 16];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = Float.intBitsToFloat(i / lower.length << 16 | lower[i % lower.length]);
+    }
+    short[] rounded = new short[values.length];
+    Elements elements = new Elements();
+    elements.convert(
+        DType.F32, MemorySegment.ofArray(values), DType.BF16, MemorySegment.ofArray(rounded));
+    long overflows = 0;
+    for (int i = 0; i < values.length; i++) {
+      assertThat(rounded[i]).as("%x", i).isEqualTo(Elements.bfloat16(values[i]));
+      float back = Float.intBitsToFloat(rounded[i] << 16);
+      overflows += Float.isFinite(values[i]) && Float.isInfinite(back) ? 1 : 0;
+      assertThat(Float.isNaN(back)).isEqualTo(Float.isNaN(values[i]));
+    }
+    assertThat(elements.overflows()).isEqualTo(overflows).isEqualTo(6); // 3 of either sign
+    for (int n = 0; n < 70; n++) {
+      float[] few = Arrays.copyOfRange(values, 5 * n, 6 * n);
+      short[] out = new short[n];
+      new Elements()
+          .convert(DType.F32, MemorySegment.ofArray(few), DType.BF16, MemorySegment.ofArray(out));
+      assertThat(out).isEqualTo(Arrays.copyOfRange(rounded, 5 * n, 6 * n));
     }
   }
 
