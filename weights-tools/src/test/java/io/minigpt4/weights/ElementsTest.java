@@ -69,7 +69,7 @@ class ElementsTest {
     int[] lower = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
     float[] values = new float[lower.length << 16];
     for (int i = 0; i < values.length; i++) {
-      values[i] = Float.intBitsToFloat(i / lower.length << 16 | lower[i % lower.length]);
+      values[i] = Float.intBitsToFloat(0x10000 * (i / lower.length) + lower[i % lower.length]);
     }
     short[] rounded = new short[values.length];
     Elements elements = new Elements();
