@@ -161,6 +161,115 @@ int SUFFIX(mg_attention)(const float *q, long q_stride, int rows, int dims, floa
   GUARDED(attention(q, q_stride, rows, dims, scale, blocks, k_stride, v_stride, step, keys, first, out, out_stride, scratch));
 }
 
+// ---- one row
+
+// Bytes by which loads of keys and values are preceded by a prefetch: many chats' caches are larger than the processor's.
+enum { AHEAD = 2048 };
+
+// s[j] = q . keys[j] for the keys of a block; each is formed in the same order.
+static __attribute__((noinline)) void scores_of_row(const float *q, const float *keys, int n, int dims, float *s) {
+  const int whole = dims / LANES * LANES;
+  for (int j = 0; j < n; j += LANES, keys += (long)LANES * dims) {
+    const int count = lesser(LANES, n - j);
+    vector sum[LANES];
+    if (count == LANES) {
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; i++) {
+        sum[i] = zero();
+      }
+      for (int c = 0; c < whole; c += LANES) {
+        const vector some = load(q + c);
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+          const float *at = keys + (long)i * dims + c;
+          prefetch((const char *)at + AHEAD);
+          sum[i] = fma(some, load(at), sum[i]);
+        }
+      }
+    } else {
+      for (int i = 0; i < LANES; i++) {
+        sum[i] = zero();
+        for (int c = 0; i < count && c < whole; c += LANES) {
+          sum[i] = fma(load(q + c), load(keys + (long)i * dims + c), sum[i]);
+        }
+      }
+    }
+    if (whole < dims) {
+      const vector some = load_first(q + whole, dims - whole);
+      for (int i = 0; i < count; i++) {
+        sum[i] = fma(some, load_first(keys + (long)i * dims + whole, dims - whole), sum[i]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < LANES; i += 4) {
+      _mm_storeu_ps(s + j + i, sums(sum[i], sum[i + 1], sum[i + 2], sum[i + 3]));
+    }
+  }
+}
+
+// out[d] += sum over j of p[j] * values[j][d], some vectors of columns of which the last may be a part.
+INLINE void weigh(int vectors, const float *p, const float *values, int n, int dims, int last, float *out) {
+  vector sum[4];
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; v++) {
+    sum[v] = load(out + v * LANES);
+  }
+  for (int j = 0; j < n; j++) {
+    const vector weight = all(p[j]);
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++) {
+      const float *at = values + (long)j * dims + v * LANES;
+      prefetch((const char *)at + AHEAD);
+      sum[v] = fma(weight, v + 1 < vectors || last == LANES ? load(at) : load_first(at, last), sum[v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < vectors; v++) {
+    store(out + v * LANES, sum[v]);
+  }
+}
+
+static __attribute__((noinline)) void weigh_values(const float *p, const float *values, int n, int dims, float *out) {
+  for (int d = 0; d < dims; d += 4 * LANES) {
+    const int columns = lesser(4 * LANES, dims - d), vectors = (columns + LANES - 1) / LANES;
+    const int last = columns - (vectors - 1) * LANES;
+    switch (vectors) {
+      case 1: weigh(1, p, values + d, n, dims, last, out + d); break;
+      case 2: weigh(2, p, values + d, n, dims, last, out + d); break;
+      case 3: weigh(3, p, values + d, n, dims, last, out + d); break;
+      case 4: weigh(4, p, values + d, n, dims, last, out + d); break;
+    }
+  }
+}
+
+static __attribute__((noinline)) void attention_row(const float *q, int dims, int group, float scale,
+                                                    const float *const *blocks, int step, int keys, float *out,
+                                                    float *scratch) {
+  const int whole = round_up(keys, LANES), wide_dims = round_up(dims, LANES);
+  float *scores = scratch, *result = scratch + whole;
+  for (int head = 0; head < group; head++, q += dims, out += dims) {
+    for (int from = 0; from < keys; from += step) {
+      scores_of_row(q, blocks[from / step * 2], lesser(step, keys - from), dims, scores + from);
+    }
+    float max = HIDDEN, correction;
+    const float sum = soften(scores, keys, whole, scale, &max, &correction);
+    for (int d = 0; d < wide_dims; d += LANES) {
+      store(result + d, zero());
+    }
+    for (int from = 0; from < keys; from += step) {
+      weigh_values(scores + from, blocks[from / step * 2 + 1], lesser(step, keys - from), dims, result);
+    }
+    store_row(result, dims, 1 / sum, out);
+  }
+}
+
+// One row of `group` heads, which follow each other and share a head of keys: q, out [group][dims]; blocks as above, of
+// dense rows, step a multiple of 16. scratch: keys + dims + 32 floats.
+int SUFFIX(mg_attention_row)(const float *q, int dims, int group, float scale, const float *const *blocks, int step,
+                             int keys, float *out, float *scratch) {
+  GUARDED(attention_row(q, dims, group, scale, blocks, step, keys, out, scratch));
+}
+
 // ---- backwards
 
 // Rows of queries whose probabilities are held at a time.

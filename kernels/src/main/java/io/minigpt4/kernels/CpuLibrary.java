@@ -58,6 +58,17 @@ public final class CpuLibrary {
           JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG);
+  private static final MethodHandle ATTENTION_ROW =
+      handle(
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_FLOAT,
+          JAVA_LONG,
+          JAVA_INT,
+          JAVA_INT,
+          JAVA_LONG,
+          JAVA_LONG);
   private static final MethodHandle ATTENTION_BACKWARD =
       handle(
           JAVA_LONG,
@@ -97,6 +108,7 @@ public final class CpuLibrary {
   private final MemorySegment product;
   private final MemorySegment attention;
   private final MemorySegment attentionScratch;
+  private final MemorySegment attentionRow;
   private final MemorySegment attentionBackward;
   private final MemorySegment attentionBackwardScratch;
   private final MemorySegment q8Arrange;
@@ -113,6 +125,7 @@ public final class CpuLibrary {
     product = symbols.findOrThrow("mg_product" + width);
     attention = symbols.findOrThrow("mg_attention" + width);
     attentionScratch = symbols.findOrThrow("mg_attention_scratch" + width);
+    attentionRow = symbols.findOrThrow("mg_attention_row" + width);
     attentionBackward = symbols.findOrThrow("mg_attention_backward" + width);
     attentionBackwardScratch = symbols.findOrThrow("mg_attention_backward_scratch" + width);
     q8Arrange = symbols.findOrThrow("mg_q8_arrange");
@@ -324,6 +337,41 @@ public final class CpuLibrary {
               ATTENTION.invokeExact(
                   attention, q, qStride, rows, dims, scale, blocks, kStride, vStride, step, keys,
                   first, out, outStride, scratch));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /** Floats of scratch that {@link #attentionRow} needs. */
+  public static long attentionRowScratch(int dims, int keys) {
+    return keys + dims + 32L;
+  }
+
+  /**
+   * {@link #attention} of one row that sees all keys, of {@code group} heads which follow each
+   * other and share a head of keys.
+   *
+   * @param q address of group · dims floats
+   * @param blocks as for {@link #attention}; rows of keys and values without gaps
+   * @param step a multiple of 16
+   * @param out address of group · dims floats
+   * @param scratch address of {@link #attentionRowScratch} floats
+   */
+  public void attentionRow(
+      long q,
+      int dims,
+      int group,
+      float scale,
+      long blocks,
+      int step,
+      int keys,
+      long out,
+      long scratch) {
+    try {
+      check(
+          (int)
+              ATTENTION_ROW.invokeExact(
+                  attentionRow, q, dims, group, scale, blocks, step, keys, out, scratch));
     } catch (Throwable e) {
       throw failed(e);
     }

@@ -168,6 +168,44 @@ class CpuAttentionTest {
   }
 
   @ParameterizedTest
+  @CsvSource({"1, 1, 1", "15, 20, 1", "64, 32, 2", "100, 88, 1", "131, 128, 3", "16, 16, 1"})
+  void oneRow(int keys, int dims, int group) {
+    for (boolean wide : new boolean[] {true, false}) {
+      CpuLibrary library = library(wide);
+      try (Arena arena = Arena.ofConfined()) {
+        int step = 64;
+        Matrix q = new Matrix(arena, 1, group * dims, group * dims + 1, true);
+        Matrix k = new Matrix(arena, keys, dims, dims, true);
+        Matrix v = new Matrix(arena, keys, dims, dims, true);
+        Matrix out = new Matrix(arena, 1, group * dims, group * dims + 16, false);
+        float scale = 1.5f / (float) Math.sqrt(dims);
+        MemorySegment scratch = arena.allocate(4 * CpuLibrary.attentionRowScratch(dims, keys), 64);
+        library.attentionRow(
+            q.at(0, 0),
+            dims,
+            group,
+            scale,
+            blocks(arena, k, v, step).address(),
+            step,
+            keys,
+            out.at(0, 0),
+            scratch.address());
+        out.gapsAreUntouched();
+        for (int column = 0; column < group * dims; column += dims) {
+          double[] p = probabilities(q, 0, column, k, keys, scale);
+          for (int d = 0; d < dims; d++) {
+            double sum = 0;
+            for (int j = 0; j < keys; j++) {
+              sum += p[j] * v.get(j, d);
+            }
+            assertThat(out.get(0, column + d)).isCloseTo(sum, within(1e-5));
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
   @CsvSource({"1, 1, 1", "2, 8, 3", "53, 64, 1", "64, 20, 2", "150, 40, 2"})
   void backward(int rows, int dims, int group) {
     for (boolean wide : new boolean[] {true, false}) {

@@ -225,8 +225,22 @@ final class Attention implements Team.Task, AutoCloseable {
     KvCache cache = rows.cache(sequence);
     int length = cache.length() + 1;
     int group = heads / kvHeads;
-    int padded = (length + 15) / 16 * 16;
     int dims = group * headDim;
+    NativeAttention code = nativeCode;
+    if (code != null) {
+      code.row(
+          q + 4 * (rows.start(sequence) * qStride + (long) kvHead * dims),
+          headDim,
+          group,
+          scale,
+          pages(code, cache, length, kvHead, worker),
+          BLOCK,
+          length,
+          out + 4 * (rows.start(sequence) * outStride + (long) kvHead * dims),
+          worker);
+      return;
+    }
+    int padded = (length + 15) / 16 * 16;
     float[] buffer = buffers[worker].floats(2L * dims + (long) group * padded);
     float[] scratch = blocks[worker].floats(16L * (BLOCK + 15));
     int queryAt = Buffer.START;
@@ -265,6 +279,29 @@ final class Attention implements Team.Task, AutoCloseable {
         dims);
   }
 
+  /** The list of blocks of a head's first {@code length} keys in a cache. */
+  private long pages(NativeAttention code, KvCache cache, int length, int kvHead, int worker) {
+    int count = (length + BLOCK - 1) / BLOCK;
+    long list = code.list(count, worker);
+    for (int i = 0; i < count; i++) {
+      NativeAttention.setBlock(
+          list, i, keyBlock(cache, i * BLOCK, kvHead), valueBlock(cache, i * BLOCK, kvHead));
+    }
+    return list;
+  }
+
+  /** The list of blocks of a head's keys in full attention. */
+  private long rowBlocks(NativeAttention code, int item, long column, int worker) {
+    int count = (keys + step - 1) / step;
+    long list = code.list(count, worker);
+    for (int i = 0; i < count; i++) {
+      long row = (long) item * keys + (long) i * step;
+      NativeAttention.setBlock(
+          list, i, k + 4 * (row * kStride + column), v + 4 * (row * vStride + column));
+    }
+    return list;
+  }
+
   private long keyBlock(KvCache cache, int position, int kvHead) {
     long offset = cache.pool().keyOffset(layer) + (long) kvHead * BLOCK * headDim;
     return cache.page(position, layer).address() + offset * type.bytes();
@@ -299,10 +336,8 @@ final class Attention implements Team.Task, AutoCloseable {
         headDim,
         scale,
         cache == null
-            ? (j, values) ->
-                (values ? v : k)
-                    + 4 * (((long) sequence * keys + j) * (values ? vStride : kStride) + column)
-            : (j, values) -> values ? valueBlock(cache, j, kvHead) : keyBlock(cache, j, kvHead),
+            ? rowBlocks(code, sequence, column, worker)
+            : pages(code, cache, past + rowCount, kvHead, worker),
         cache == null ? kStride : headDim,
         cache == null ? vStride : headDim,
         step,

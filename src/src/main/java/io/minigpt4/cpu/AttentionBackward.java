@@ -119,20 +119,24 @@ final class AttentionBackward implements Team.Task, AutoCloseable {
     int group = heads / kvHeads;
     long column = (long) kvHead * group * headDim;
     long keyColumn = (long) kvHead * headDim;
+    int rows = batch.rows(sequence);
+    int blocks = (rows + BLOCK - 1) / BLOCK;
+    long list = code.list(blocks, worker);
+    for (int i = 0; i < blocks; i++) {
+      long page = cache.page(i * BLOCK, layer).address() + 4 * keyColumn * BLOCK;
+      NativeAttention.setBlock(
+          list, i, page + 4 * pool.keyOffset(layer), page + 4 * pool.valueOffset(layer));
+    }
     code.backward(
         q + 4 * (row * qStride + column),
         qStride,
         dOut + 4 * (row * dOutStride + column),
         dOutStride,
-        batch.rows(sequence),
+        rows,
         headDim,
         group,
         scale,
-        (j, values) ->
-            cache.page(j, layer).address()
-                + 4
-                    * ((values ? pool.valueOffset(layer) : pool.keyOffset(layer))
-                        + keyColumn * BLOCK),
+        list,
         BLOCK,
         dq + 4 * (row * dqStride + column),
         dqStride,

@@ -17,33 +17,25 @@ final class NativeAttention implements AutoCloseable {
     this.lists = Scratch.array(team.size());
   }
 
-  /** Where a block of keys and one of values begin, which a thread puts into its list. */
-  @FunctionalInterface
-  interface Blocks {
-    /**
-     * Where one begins.
-     *
-     * @param position the block's first key
-     * @param values whether its values are asked for
-     */
-    long address(int position, boolean values);
+  /**
+   * A thread's list of where {@code count} blocks lie, to be filled by {@link #setBlock}; its
+   * address is what the other methods ask for.
+   */
+  long list(int count, int worker) {
+    return lists[worker].floats(4L * count);
   }
 
-  /** The address of a list of blocks: pairs of addresses of keys and values. */
-  private long list(Blocks blocks, int step, int keys, int worker) {
-    int count = (keys + step - 1) / step;
-    long list = lists[worker].floats(4L * count);
-    for (int i = 0; i < count; i++) {
-      Memory.setLong(list + 16L * i, blocks.address(i * step, false));
-      Memory.setLong(list + 16L * i + 8, blocks.address(i * step, true));
-    }
-    return list;
+  /** Sets where block {@code i} of a list has its keys and its values. */
+  static void setBlock(long list, int i, long keys, long values) {
+    Memory.setLong(list + 16L * i, keys);
+    Memory.setLong(list + 16L * i + 8, values);
   }
 
   /**
    * softmax(scale · q kᵀ) v of one head. Row r sees the keys up to position {@code first} + r.
    *
    * @param q address of the head's first row, {@code qStride} from the next
+   * @param blocks a {@link #list}
    * @param step keys of a block
    * @param keys keys of all of them
    */
@@ -53,7 +45,7 @@ final class NativeAttention implements AutoCloseable {
       int rows,
       int dims,
       float scale,
-      Blocks blocks,
+      long blocks,
       long kStride,
       long vStride,
       int step,
@@ -62,11 +54,28 @@ final class NativeAttention implements AutoCloseable {
       long out,
       long outStride,
       int worker) {
-    long list = list(blocks, step, keys, worker);
     long scratch = scratches[worker].floats(library.attentionScratch(rows, dims, step));
     library.attention(
-        q, qStride, rows, dims, scale, list, kStride, vStride, step, keys, first, out, outStride,
+        q, qStride, rows, dims, scale, blocks, kStride, vStride, step, keys, first, out, outStride,
         scratch);
+  }
+
+  /**
+   * The same for one row that sees all keys, of the {@code group} heads of queries that share a
+   * head of keys.
+   */
+  void row(
+      long q,
+      int dims,
+      int group,
+      float scale,
+      long blocks,
+      int step,
+      int keys,
+      long out,
+      int worker) {
+    long scratch = scratches[worker].floats(CpuLibrary.attentionRowScratch(dims, keys));
+    library.attentionRow(q, dims, group, scale, blocks, step, keys, out, scratch);
   }
 
   /**
@@ -82,7 +91,7 @@ final class NativeAttention implements AutoCloseable {
       int dims,
       int group,
       float scale,
-      Blocks blocks,
+      long blocks,
       int step,
       long dq,
       long dqStride,
@@ -91,7 +100,6 @@ final class NativeAttention implements AutoCloseable {
       long dv,
       long dvStride,
       int worker) {
-    long list = list(blocks, step, rows, worker);
     long scratch = scratches[worker].floats(library.attentionBackwardScratch(rows, dims, step));
     library.attentionBackward(
         q,
@@ -102,7 +110,7 @@ final class NativeAttention implements AutoCloseable {
         dims,
         group,
         scale,
-        list,
+        blocks,
         step,
         dq,
         dqStride,
