@@ -5,6 +5,8 @@ import io.minigpt4.checkpoint.TorchWriter;
 import io.minigpt4.cli.Commands;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -63,7 +65,24 @@ final class ExportCommand implements Callable<Integer> {
     return Commands.DONE;
   }
 
+  /** A file that is being read must not be replaced: it may be the only copy of all weights. */
+  private void refuseInput(Path file) {
+    try {
+      boolean index = path.toString().endsWith(".json");
+      Path folder = index ? path.toAbsolutePath().getParent() : path;
+      Path place = file.toAbsolutePath().getParent();
+      if (Files.exists(file)
+          && (Files.isSameFile(file, path)
+              || (folder != null && place != null && Files.isSameFile(place, folder)))) {
+        throw new UserException(file + " belongs to what is read: give another name");
+      }
+    } catch (IOException e) {
+      throw Sources.unreadable(file, e);
+    }
+  }
+
   private void exportProjection(Checkpoint checkpoint, PrintWriter out) {
+    refuseInput(output.folder());
     try (Arena arena = Arena.ofConfined()) {
       Map<String, Object> tensors = new LinkedHashMap<>();
       for (String name : List.of("llama_proj.weight", "llama_proj.bias")) {

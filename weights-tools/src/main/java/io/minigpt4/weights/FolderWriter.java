@@ -131,7 +131,14 @@ final class FolderWriter implements AutoCloseable {
     if (!Files.exists(file)) {
       return fresh;
     }
-    Journal journal = Journal.read(file);
+    Journal journal;
+    try {
+      journal = Journal.read(file);
+    } catch (UserException e) {
+      throw new UserException(
+          file + " is damaged, so that nothing can go on there: delete the folder to begin anew",
+          e);
+    }
     if (!journal.task().equals(fresh.task())) {
       throw new UserException(
           folder
@@ -296,7 +303,8 @@ final class FolderWriter implements AutoCloseable {
     }
   }
 
-  private static void force(Path file) throws IOException {
+  /** Waits until the disk has a file. */
+  static void force(Path file) throws IOException {
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
       channel.force(true);
     }

@@ -85,6 +85,8 @@ final class Journal {
     Path temporary = file.resolveSibling(temporary(file.getFileName().toString()));
     try {
       Files.writeString(temporary, text);
+      // Or a power cut may leave the name without its content.
+      FolderWriter.force(temporary);
       Files.move(
           temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
     } catch (IOException e) {

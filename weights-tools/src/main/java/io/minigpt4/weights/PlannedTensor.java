@@ -1,7 +1,9 @@
 package io.minigpt4.weights;
 
+import io.minigpt4.checkpoint.SafeTensorsWriter;
 import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Tensor;
+import io.minigpt4.tensor.UserException;
 import java.lang.foreign.MemorySegment;
 
 /** A tensor that is to be written, and where its elements come from. */
@@ -12,8 +14,13 @@ abstract class PlannedTensor {
 
   /**
    * @param dtype of what is written
+   * @throws UserException if no tensor of SafeTensors can have this name
    */
   PlannedTensor(String name, DType dtype, long... shape) {
+    if (name.equals(SafeTensorsWriter.RESERVED)) {
+      throw new UserException(
+          "a tensor is called '" + name + "', which in SafeTensors is no tensor's name");
+    }
     this.name = name;
     this.dtype = dtype;
     this.shape = shape.clone();

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -63,6 +64,25 @@ class ExportCommandTest {
             dir.resolve("p.pth")),
         "llama_proj.weight");
     assertThat(dir.resolve("p.pth")).doesNotExist();
+  }
+
+  @Test
+  void whatIsReadIsNotReplaced() throws IOException {
+    Path model = dir.resolve("model");
+    assertThat(Tool.run(Tiny.convert(model, "--shard-size", "1M")).exitCode()).isZero();
+    Path shard = model.resolve("model-00001-of-00003.safetensors");
+    byte[] before = Files.readAllBytes(shard);
+    Path link = Files.createSymbolicLink(dir.resolve("link"), model);
+    for (Path from : List.of(model, link, model.resolve("model.safetensors.index.json"))) {
+      Tiny.assertRefused(
+          Tool.run("export", from, "--projection", "-o", shard), "belongs to what is read");
+    }
+    Path file = dir.resolve("p.pth");
+    assertThat(Tool.run("export", model, "--projection", "-o", file).exitCode()).isZero();
+    assertThat(Tool.run("export", model, "--projection", "-o", file).exitCode()).isZero();
+    Tiny.assertRefused(Tool.run("export", file, "--projection", "-o", file), "belongs to what");
+    assertThat(shard).hasBinaryContent(before);
+    assertThat(Tool.run("verify", model).exitCode()).isZero();
   }
 
   @Test

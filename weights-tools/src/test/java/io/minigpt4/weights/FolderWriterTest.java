@@ -133,6 +133,17 @@ class FolderWriterTest {
   }
 
   @Test
+  void aDamagedJournalIsSaidToBeOne() throws IOException {
+    breakOff(dir, "a task");
+    Files.writeString(dir.resolve(Checkpoints.UNFINISHED), "");
+    assertThatThrownBy(() -> write(dir, "a task", -1))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("unfinished.json is damaged")
+        .hasMessageContaining("delete the folder to begin anew");
+    assertThat(dir.resolve("model-00001-of-00004.safetensors")).exists();
+  }
+
+  @Test
   void aFolderWithOtherThingsInItIsLeftAlone() throws IOException {
     Files.writeString(dir.resolve("thesis.tex"), "years of work");
     assertThatThrownBy(() -> write(dir, "a task", -1))

@@ -3,6 +3,7 @@ package io.minigpt4.weights;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.minigpt4.checkpoint.SafeTensorsWriter;
+import io.minigpt4.checkpoint.TorchWriter;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -16,6 +17,8 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -201,6 +204,45 @@ class HostileInputTest {
     Tiny.assertRefused(Tool.run("inspect", folder), both);
     Tiny.assertRefused(Tool.run("export", folder, "-o", dir.resolve("out")), both);
     assertThat(dir.resolve("out")).doesNotExist();
+  }
+
+  @Test
+  void aNameThatSafeTensorsKeepsForItselfIsRefused() {
+    Path file = dir.resolve("file.pth");
+    TorchWriter.write(file, Map.of("__metadata__", Tiny.tensor(new float[] {1}, 1)));
+    Tiny.assertRefused(Tool.run("export", file, "-o", dir.resolve("out")), "'__metadata__'");
+    assertThat(dir.resolve("out")).doesNotExist();
+  }
+
+  @Test
+  void anOutputThatIsAnInputIsLeftAlone() throws IOException {
+    Path llama = files.resolve("vicuna");
+    Path link = Files.createSymbolicLink(dir.resolve("link"), llama);
+    String[] before = llama.toFile().list();
+    for (Path out : new Path[] {llama, link}) {
+      Tiny.assertRefused(Tool.run(Tiny.convert(files, out)), "is not empty");
+      Tiny.assertRefused(Tool.run("quantize", "--bits", "8", llama, "-o", out), "is not empty");
+    }
+    assertThat(llama.toFile().list()).containsExactlyInAnyOrder(before);
+  }
+
+  @Test
+  void unusualNamesOfFoldersAreNames() throws IOException {
+    Path odd = Files.createDirectory(dir.resolve("a  b 'ü\" [1]*;$(x)\n#"));
+    Path in = Tiny.copy(Tiny.FILES, odd.resolve("in"));
+    Path out = odd.resolve("-o {out}");
+    assertThat(Tool.run(Tiny.convert(in, out)).exitCode()).isZero();
+    assertThat(Tool.run("verify", out).exitCode()).isZero();
+    Tiny.assertRefused(Tool.run(Tiny.convert(in, dir.resolve("x".repeat(300)))), "too long");
+  }
+
+  @Test
+  @EnabledOnOs(OS.LINUX)
+  void aPipeInPlaceOfAFileIsNotWaitedFor() throws Exception {
+    Path file = files.resolve("eva_vit_g.pth");
+    Files.delete(file);
+    assertThat(new ProcessBuilder("mkfifo", file.toString()).start().waitFor()).isZero();
+    assertRefused("eva_vit_g.pth", "device or pipe");
   }
 
   @Test
