@@ -3,6 +3,7 @@ package io.minigpt4.serve;
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import io.minigpt4.chat.ChatRequest;
 import io.minigpt4.generate.GenerationConfig;
 import io.minigpt4.serve.ChatBody.Message;
@@ -59,11 +60,18 @@ final class ChatBodyReader {
       ChatBodyReader reader = new ChatBodyReader(in);
       reader.config.temperature(temperature);
       return reader.read();
+    } catch (StreamConstraintsException e) {
+      throw ApiException.badRequest(
+          null, "the body's JSON goes beyond this server's limits; " + Json.LIMITS);
     } catch (JacksonException e) {
       var where = e.getLocation();
+      String what =
+          String.valueOf(e.getOriginalMessage()).startsWith("Duplicate field")
+              ? "the body has a name twice in one object"
+              : "the body is not JSON that can be read";
       throw ApiException.badRequest(
           null,
-          "the body is not JSON that can be read"
+          what
               + (where == null
                   ? ""
                   : " (line " + where.getLineNr() + ", column " + where.getColumnNr() + ")"));
@@ -223,7 +231,9 @@ final class ChatBodyReader {
           case "tools", "functions" -> in.currentToken() != JsonToken.START_ARRAY || !isEmpty();
           case "logit_bias" -> in.currentToken() != JsonToken.START_OBJECT || !isEmpty();
           case "response_format" -> !isTextFormat();
-          case "audio" -> true;
+          case "tool_choice", "function_call" -> !isOneOf("none", "auto");
+          case "modalities" -> !isText();
+          case "audio", "web_search_options" -> true;
           default -> false;
         };
     if (asks) {
@@ -236,6 +246,19 @@ final class ChatBodyReader {
   private boolean isEmpty() throws IOException {
     JsonToken next = in.nextToken();
     return next == JsonToken.END_ARRAY || next == JsonToken.END_OBJECT;
+  }
+
+  private boolean isOneOf(String... words) throws IOException {
+    return in.currentToken() == JsonToken.VALUE_STRING && List.of(words).contains(in.getText());
+  }
+
+  /** Whether it is an array with nothing but "text" in it; moves to its end then. */
+  private boolean isText() throws IOException {
+    boolean text = in.currentToken() == JsonToken.START_ARRAY;
+    while (text && in.nextToken() != JsonToken.END_ARRAY) {
+      text = isOneOf("text");
+    }
+    return text;
   }
 
   private boolean isTextFormat() throws IOException {

@@ -13,6 +13,17 @@ import org.jspecify.annotations.Nullable;
 /** JSON of the API: how it is read and written. */
 final class Json {
   private static final int MAX_DEPTH = 32;
+  private static final int MAX_NUMBER = 100;
+  private static final int MAX_NAME = 1000;
+
+  /** What {@link #READER} takes, in words. */
+  static final String LIMITS =
+      MAX_DEPTH
+          + " levels, numbers of "
+          + MAX_NUMBER
+          + " digits, names of "
+          + MAX_NAME
+          + " characters";
 
   /** Reads what strangers send. */
   static final JsonFactory READER =
@@ -20,8 +31,8 @@ final class Json {
           .streamReadConstraints(
               StreamReadConstraints.builder()
                   .maxNestingDepth(MAX_DEPTH)
-                  .maxNumberLength(100)
-                  .maxNameLength(1000)
+                  .maxNumberLength(MAX_NUMBER)
+                  .maxNameLength(MAX_NAME)
                   .maxStringLength(Integer.MAX_VALUE) // the body's length is the limit
                   .build())
           .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)

@@ -11,6 +11,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -84,6 +85,12 @@ class RefusalTest {
         "presence_penalty | -1",
         "logit_bias | {\"1\": 5}",
         "tools | [{}]",
+        "tool_choice | \"required\"",
+        "tool_choice | {\"type\": \"function\"}",
+        "function_call | {\"name\": \"f\"}",
+        "modalities | [\"text\", \"audio\"]",
+        "modalities | \"text\"",
+        "web_search_options | {}",
         "response_format | {\"type\": \"json_object\"}",
       })
   void namesTheFieldThatIsWrong(String field, String value) {
@@ -133,6 +140,17 @@ class RefusalTest {
       })
   void refusesWhatIsNoJsonObject(String body) {
     error(server.complete(body), 400);
+  }
+
+  @Test
+  void saysWhatIsWrongWithJson() {
+    assertThat(error(server.complete("{\"n\": 1, \"n\": 2}"), 400).get("message").asText())
+        .isEqualTo("the body has a name twice in one object (line 1, column 13)");
+    for (String value :
+        List.of("[".repeat(33), "1".repeat(101), "{\"" + "a".repeat(1001) + "\":1}")) {
+      assertThat(error(server.complete("{\"x\":" + value), 400).get("message").asText())
+          .contains("32 levels, numbers of 100 digits, names of 1000 characters");
+    }
   }
 
   @Test
