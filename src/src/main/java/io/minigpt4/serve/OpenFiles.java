@@ -15,8 +15,17 @@ final class OpenFiles {
   /** Left for weights, libraries and pictures that are fetched. */
   private static final int OTHERS = 256;
 
-  /** As each connection takes a few hundred bytes of the heap. */
-  private static final int MOST = 16_384;
+  /**
+   * More than one address can have: it has 65,535 ports. Whoever opens connections and sends
+   * nothing must not, alone, keep others off for the minute that such a connection may last.
+   */
+  private static final int MOST = 3 << 15;
+
+  /** Of the heap, as much as a silent connection takes; measured, 940 bytes. */
+  private static final int BYTES = 1024;
+
+  /** The part of the heap that connections may take. */
+  private static final int HEAP_PART = 8;
 
   /** What systems without {@code /proc} are taken to allow; macOS gives Java 10,240. */
   private static final int ELSEWHERE = 8192;
@@ -25,7 +34,18 @@ final class OpenFiles {
 
   /** How many connections may be open. */
   static int forConnections() {
-    return limit().map(files -> Math.clamp(files - OTHERS, 1, MOST)).orElse(MOST);
+    return forConnections(limit(), Runtime.getRuntime().maxMemory());
+  }
+
+  /**
+   * How many connections may be open.
+   *
+   * @param files that may be open; empty for any number
+   * @param heap bytes
+   */
+  static int forConnections(Optional<Long> files, long heap) {
+    long most = Math.min(MOST, heap / HEAP_PART / BYTES);
+    return (int) Math.max(1, Math.min(most, files.orElse(Long.MAX_VALUE) - OTHERS));
   }
 
   /** The limit, which Java has raised as far as it may; empty for none. */

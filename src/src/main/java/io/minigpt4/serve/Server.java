@@ -36,7 +36,8 @@ public final class Server implements AutoCloseable {
 
   /**
    * The JDK's server takes these from system properties, and once only. Requests are limited by
-   * {@link Arrivals}; connections that say nothing cost little, so that there may be many.
+   * {@link Arrivals}; connections that say nothing cost little, so that there may be many, more
+   * than one client can open.
    */
   private static final Map<String, String> LIMITS =
       Map.of(

@@ -8,6 +8,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
@@ -57,6 +58,37 @@ class SlowClientsTest {
       for (Socket socket : slow) {
         socket.close();
       }
+    }
+  }
+
+  @Test
+  void connectionsThatSendNothingTakeNoPlaces() throws Exception {
+    int places = 8;
+    List<Socket> silent = new ArrayList<>();
+    try (TestServer server = new TestServer(4, 8, s -> TestServer.withConnections(s, places))) {
+      for (int i = 0; i < 400; i++) {
+        silent.add(send(server, ""));
+      }
+      long start = System.nanoTime();
+      assertThat(server.get("/health").statusCode()).isEqualTo(200);
+      assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(5));
+      answers(server);
+      assertThat(silent).noneMatch(SlowClientsTest::hasEnded);
+    } finally {
+      for (Socket socket : silent) {
+        socket.close();
+      }
+    }
+  }
+
+  private static boolean hasEnded(Socket socket) {
+    try {
+      socket.setSoTimeout(1);
+      return socket.getInputStream().read() < 0;
+    } catch (SocketTimeoutException open) {
+      return false;
+    } catch (IOException reset) {
+      return true;
     }
   }
 

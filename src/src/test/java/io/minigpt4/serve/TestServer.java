@@ -86,6 +86,19 @@ final class TestServer implements AutoCloseable {
         s.maxConnections());
   }
 
+  /** The same settings with another number of connections in use. */
+  static ServerSettings withConnections(ServerSettings s, int most) {
+    return new ServerSettings(
+        s.host(),
+        s.port(),
+        s.apiKey(),
+        s.imageHosts(),
+        s.origins(),
+        s.defaultTemperature(),
+        s.timeLimit(),
+        most);
+  }
+
   URI uri(String path) {
     return URI.create(server.url() + path);
   }
