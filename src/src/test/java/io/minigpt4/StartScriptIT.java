@@ -47,6 +47,19 @@ class StartScriptIT {
   }
 
   @Test
+  void optionsThatTheVirtualMachineRefusesAreOneLine() throws Exception {
+    assertRefused("-XX:NoSuchFlag", "Unrecognized VM option 'NoSuchFlag'");
+    assertRefused("-Xmx1k", "Too small maximum heap");
+    assertRefused("800m", "Could not find or load main class 800m");
+  }
+
+  private void assertRefused(String options, String reason) throws Exception {
+    assertThat(run(Map.of("MINIGPT4_JAVA_OPTS", options), SCRIPT.toString(), "help"))
+        .startsWith("2 minigpt4: MINIGPT4_JAVA_OPTS=" + options + ": " + reason)
+        .hasLineCount(1);
+  }
+
+  @Test
   void aJdkThatIsNamedAndDoesNotFitIsAnError() throws Exception {
     Map<String, String> environment = Map.of("MINIGPT4_JAVA_HOME", folder.toString());
     assertThat(run(environment, SCRIPT.toString(), "--version"))

@@ -94,11 +94,6 @@ public final class Checkpoints {
     return new RenamedCheckpoint(checkpoint, rename);
   }
 
-  /** A view in which every name has a prefix more. Closing it closes the checkpoint. */
-  public static Checkpoint withPrefix(Checkpoint checkpoint, String prefix) {
-    return renamed(checkpoint, name -> prefix + name);
-  }
-
   /**
    * A view of the tensors whose names start with a prefix, without it. Closing it closes the
    * checkpoint.

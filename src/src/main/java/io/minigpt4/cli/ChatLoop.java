@@ -130,8 +130,9 @@ final class ChatLoop {
       }
       answer(listener -> session.ask(question, settings.config(), listener));
     } catch (UserException e) {
-      printer.refuse(question, images, settings.config(), String.valueOf(e.getMessage()));
-      throw e;
+      UserException typed = GenerationOptions.inFlags(e);
+      printer.refuse(question, images, settings.config(), String.valueOf(typed.getMessage()));
+      throw typed;
     }
   }
 

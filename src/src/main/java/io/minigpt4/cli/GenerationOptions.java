@@ -5,6 +5,7 @@ import io.minigpt4.tensor.UserException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -12,6 +13,12 @@ import picocli.CommandLine.Option;
 final class GenerationOptions {
   /** Seeds that every reader of JSON gets right, also one whose numbers are doubles. */
   private static final long SEEDS = 1L << 53;
+
+  /** What generation's messages call its settings, as the API does, but not inside file names. */
+  private static final Pattern FIELD =
+      Pattern.compile(
+          "(?<![\\w./-])(temperature|top_p|top_k|num_beams|repetition_penalty|length_penalty"
+              + "|min_new_tokens|max_new_tokens)(?![\\w./-])");
 
   @Option(
       names = "--temperature",
@@ -108,6 +115,18 @@ final class GenerationOptions {
     if (maxNewTokens != null) {
       builder.maxNewTokens(maxNewTokens);
     }
-    return builder.build();
+    try {
+      return builder.build();
+    } catch (UserException e) {
+      throw inFlags(e);
+    }
+  }
+
+  /** The same complaint about a setting, which names the flag in place of the API's field. */
+  static UserException inFlags(UserException e) {
+    String message = String.valueOf(e.getMessage());
+    String typed =
+        FIELD.matcher(message).replaceAll(field -> "--" + field.group().replace('_', '-'));
+    return typed.equals(message) ? e : new UserException(typed, e);
   }
 }

@@ -62,7 +62,6 @@ final class SentencePieceModel {
   private String unkSurface = " \u2047 ";
   private String bosPiece = "<s>";
   private String eosPiece = "</s>";
-  private String padPiece = "<pad>";
   private String normalization = "";
   private int charsMapBytes;
   private int denormalizerBytes;
@@ -154,7 +153,6 @@ final class SentencePieceModel {
         case 44 -> unkSurface = in.readString();
         case 46 -> bosPiece = in.readString();
         case 47 -> eosPiece = in.readString();
-        case 48 -> padPiece = in.readString();
         default -> in.skip();
       }
     }
@@ -304,11 +302,6 @@ final class SentencePieceModel {
   /** Id of the control piece that ends a sequence, or −1. */
   int eos() {
     return control(eosPiece);
-  }
-
-  /** Id of the padding piece, or −1. */
-  int pad() {
-    return control(padPiece);
   }
 
   private int control(String text) {

@@ -69,11 +69,6 @@ public final class Tokenizer {
     return model.eos();
   }
 
-  /** Id of the padding piece, −1 if the model has none, as LLaMA's has not. */
-  public int padId() {
-    return model.pad();
-  }
-
   /**
    * The piece as the model file spells it, U+2581 for a space; the empty string for an id beyond
    * the model.

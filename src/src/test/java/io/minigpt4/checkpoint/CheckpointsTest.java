@@ -153,8 +153,8 @@ class CheckpointsTest {
     try (Checkpoint c =
         Checkpoints.merged(
             List.of(
-                Checkpoints.withPrefix(SafeTensors.open(base), "llama_model."),
-                Checkpoints.withPrefix(SafeTensors.open(over), "llama_model.")))) {
+                Checkpoints.renamed(SafeTensors.open(base), name -> "llama_model." + name),
+                Checkpoints.renamed(SafeTensors.open(over), name -> "llama_model." + name)))) {
       assertThat(c.names()).containsExactlyInAnyOrder("llama_model.x", "llama_model.proj");
       assertThat(c.shape("llama_model.proj")).containsExactly(2);
       assertThat(c.source("llama_model.proj")).isEqualTo(over.toString());

@@ -134,9 +134,11 @@ class ChatCommandTest {
     assertBad(chat("", "-p", "x"), "''");
     assertBad(run("chat", "--model", "", "-p", "x"), "--model", "the path is empty");
     assertBad(chat(text.toString(), "-p", "x"), "text.png", "text file");
-    assertBad(chat("--no-image", "-p", "word ".repeat(300)), "context of 256", "shorten");
+    assertBad(
+        chat("--no-image", "-p", "word ".repeat(300)), "context of 256", "lower --max-new-tokens");
     assertBad(chat("-p", " "), "prompt", "empty");
-    assertBad(chatOf("--top-p", "2"), "top_p");
+    assertBad(chatOf("--top-p", "2"), "minigpt4: --top-p must be above 0");
+    assertBad(chatOf("--min-new-tokens", "9"), "--min-new-tokens", "--max-new-tokens (6)");
     assertBad(chat("-p", "x", "--temperature", "warm"), "--temperature", "warm");
     assertBad(chatOf("--device", "cuda"), "CUDA", "--device cpu");
     assertBad(chatOf("--threads", "0"), "--threads");

@@ -28,7 +28,6 @@ class TokenizerTest {
     assertThat(TOKENIZER.unkId()).isEqualTo(golden.get("unk").integer());
     assertThat(TOKENIZER.bosId()).isEqualTo(golden.get("bos").integer());
     assertThat(TOKENIZER.eosId()).isEqualTo(golden.get("eos").integer());
-    assertThat(TOKENIZER.padId()).isEqualTo(-1);
     for (Json piece : golden.get("pieces").list()) {
       int id = piece.get("id").integer();
       assertThat(TOKENIZER.piece(id)).isEqualTo(piece.get("piece").string());

@@ -4,7 +4,11 @@ import io.minigpt4.config.LlamaConfig;
 import io.minigpt4.config.ModelConfig;
 import io.minigpt4.config.QFormerConfig;
 import io.minigpt4.config.VisionConfig;
+import java.util.Arrays;
 import java.util.Locale;
+import java.util.stream.Collectors;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
 
 /** Models whose sizes are known by name. */
 enum Preset {
@@ -47,6 +51,21 @@ enum Preset {
             ? new QFormerConfig(32, 768, 12, 12, 3072, 1e-12f)
             : new QFormerConfig(10, 192, 4, 3, 768, 1e-12f);
     return new ModelConfig("synthetic " + this, vision, qformer, llama());
+  }
+
+  /** Reads a name; picocli's own reader would list the constants' names beside those typed. */
+  static final class Reader implements ITypeConverter<Preset> {
+    @Override
+    public Preset convert(String name) {
+      for (Preset preset : values()) {
+        if (preset.toString().equalsIgnoreCase(name) || preset.name().equalsIgnoreCase(name)) {
+          return preset;
+        }
+      }
+      String known =
+          Arrays.stream(values()).map(Preset::toString).collect(Collectors.joining(", "));
+      throw new TypeConversionException("'" + name + "' is none of " + known);
+    }
   }
 
   /** As it is typed. */

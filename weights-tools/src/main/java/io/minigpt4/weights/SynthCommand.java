@@ -38,6 +38,7 @@ final class SynthCommand implements Callable<Integer> {
       names = "--preset",
       paramLabel = "NAME",
       required = true,
+      converter = Preset.Reader.class,
       description = "${COMPLETION-CANDIDATES}")
   private Preset preset = Preset.DEMO;
 

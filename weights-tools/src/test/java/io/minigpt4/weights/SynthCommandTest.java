@@ -120,7 +120,9 @@ class SynthCommandTest {
 
   @Test
   void wrongOptionsAreOneLine() {
-    Tiny.assertRefused(Tool.run("synth", "--preset", "huge", "-o", dir.resolve("x")), "vicuna-13b");
+    Tiny.assertRefused(
+        Tool.run("synth", "--preset", "huge", "-o", dir.resolve("x")),
+        "'huge' is none of vicuna-13b, vicuna-7b, mid, small, demo");
     Tiny.assertRefused(
         Tool.run("synth", "--preset", "demo", "--dtype", "keep", "-o", dir.resolve("x")),
         "--dtype keep");
