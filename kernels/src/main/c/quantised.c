@@ -304,3 +304,40 @@ int mg_q4_dots(const char *x, int m, const char *w, const char *scales, int n, i
                long out_stride) {
   GUARDED(q4_dots(x, m, w, scales, n, blocks, group, out, out_stride));
 }
+
+// ---- floats, for products of many rows: to [rows][n] from columns from to from + n of as many rows of w. from is a
+// multiple of 16.
+
+static __attribute__((noinline)) void floats_of_bytes(const char *w, long row_bytes, const float *scales, int rows, int from,
+                                                      int n, float *to) {
+  for (int r = 0; r < rows; r++, w += row_bytes, to += n) {
+    const vector scale = all(scales[r]);
+    for (int i = 0; i < n; i += LANES) {
+      const __mmask16 inside = lanes_before(n - i);
+      const __m512i some = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(inside, w + from + i));
+      _mm512_mask_storeu_ps(to + i, inside, _mm512_cvtepi32_ps(some) * scale);
+    }
+  }
+}
+
+static __attribute__((noinline)) void floats_of_nibbles(const char *w, long row_bytes, const char *scales, long scale_bytes,
+                                                        int group, int rows, int from, int n, float *to) {
+  for (int r = 0; r < rows; r++, w += row_bytes, scales += scale_bytes, to += n) {
+    for (int i = 0; i < n; i += LANES) {
+      const int part = (from + i) / LANES, line = part / 8;
+      const vector scale = load_brain(scales + (long)line / (group / 8) * 2 * LANES);
+      const __m512i turned = _mm512_rorv_epi32(load_ints(w + (long)line * LINE), _mm512_set1_epi32(3 + 4 * (part % 8)));
+      const __m512i some = _mm512_sub_epi32(_mm512_and_si512(turned, _mm512_set1_epi32(15)), _mm512_set1_epi32(8));
+      _mm512_mask_storeu_ps(to + i, lanes_before(n - i), _mm512_cvtepi32_ps(some) * scale);
+    }
+  }
+}
+
+int mg_q8_floats(const char *w, long row_bytes, const float *scales, int rows, int from, int n, float *to) {
+  GUARDED(floats_of_bytes(w, row_bytes, scales, rows, from, n, to));
+}
+
+int mg_q4_floats(const char *w, long row_bytes, const char *scales, long scale_bytes, int group, int rows, int from,
+                 int n, float *to) {
+  GUARDED(floats_of_nibbles(w, row_bytes, scales, scale_bytes, group, rows, from, n, to));
+}

@@ -102,6 +102,13 @@ public final class CpuLibrary {
           JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG,
           JAVA_LONG);
 
+  private static final MethodHandle Q8_FLOATS =
+      handle(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+  private static final MethodHandle Q4_FLOATS =
+      handle(
+          JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
+          JAVA_LONG);
+
   private final int features;
   private final String where;
   private final MemorySegment dots;
@@ -113,6 +120,8 @@ public final class CpuLibrary {
   private final MemorySegment attentionBackwardScratch;
   private final MemorySegment q8Arrange;
   private final MemorySegment q8Dots;
+  private final MemorySegment q8Floats;
+  private final MemorySegment q4Floats;
   private final MemorySegment q4Arrange;
   private final MemorySegment q4Dots;
 
@@ -130,6 +139,8 @@ public final class CpuLibrary {
     attentionBackwardScratch = symbols.findOrThrow("mg_attention_backward_scratch" + width);
     q8Arrange = symbols.findOrThrow("mg_q8_arrange");
     q8Dots = symbols.findOrThrow("mg_q8_dots");
+    q8Floats = symbols.findOrThrow("mg_q8_floats");
+    q4Floats = symbols.findOrThrow("mg_q4_floats");
     q4Arrange = symbols.findOrThrow("mg_q4_arrange");
     q4Dots = symbols.findOrThrow("mg_q4_dots");
   }
@@ -507,6 +518,49 @@ public final class CpuLibrary {
       long x, int m, long w, long scales, int n, int blocks, int group, long out, long outStride) {
     try {
       check((int) Q4_DOTS.invokeExact(q4Dots, x, m, w, scales, n, blocks, group, out, outStride));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * to[i·n + j] = w[i][from + j] · scales[i] for i &lt; rows, j &lt; n.
+   *
+   * @param w address of rows of signed bytes, {@code rowBytes} from each other
+   * @param scales address of floats
+   */
+  public void floatsOfBytes(
+      long w, long rowBytes, long scales, int rows, int from, int n, long to) {
+    try {
+      check((int) Q8_FLOATS.invokeExact(q8Floats, w, rowBytes, scales, rows, from, n, to));
+    } catch (Throwable e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * to[i·n + j] = w[i][from + j] for i &lt; rows, j &lt; n.
+   *
+   * @param w address of rows of blocks as for {@link #dotsOfNibbles}, {@code rowBytes} from each
+   *     other
+   * @param scales address of rows of bfloat16 scales, {@code scaleBytes} from each other
+   * @param from a multiple of 16
+   */
+  public void floatsOfNibbles(
+      long w,
+      long rowBytes,
+      long scales,
+      long scaleBytes,
+      int group,
+      int rows,
+      int from,
+      int n,
+      long to) {
+    try {
+      check(
+          (int)
+              Q4_FLOATS.invokeExact(
+                  q4Floats, w, rowBytes, scales, scaleBytes, group, rows, from, n, to));
     } catch (Throwable e) {
       throw failed(e);
     }

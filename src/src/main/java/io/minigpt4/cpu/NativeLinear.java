@@ -143,6 +143,25 @@ final class NativeLinear extends Linear {
     int firstRow = transposed ? c : from;
     int firstColumn = transposed ? from : c;
     long stretch = stretches[worker].floats((long) chunk * depth);
+    if (library.hasQuantised()) {
+      long at = quantised.row(firstRow);
+      long scales = quantised.scales(firstRow);
+      if (type == DType.Q8) {
+        library.floatsOfBytes(at, quantised.rowBytes(), scales, rows, firstColumn, width, stretch);
+      } else {
+        library.floatsOfNibbles(
+            at,
+            quantised.rowBytes(),
+            scales,
+            quantised.scaleBytes(),
+            quantised.group(),
+            rows,
+            firstColumn,
+            width,
+            stretch);
+      }
+      return stretch;
+    }
     float[] row = rowOfWorker[worker].floats(width);
     for (int i = 0; i < rows; i++) {
       kernels.quantised().toFloats(quantised, (long) firstRow + i, firstColumn, width, row, 0);

@@ -76,6 +76,8 @@ class QuantisedTwinTest {
       double absolute = 4e-6 * Math.sqrt(k) + 1e-6;
       Floats.assertClose(Floats.of(expected), doubles(x, w, bias), 1e-5, absolute, "scalar");
       Floats.assertClose(Floats.of(out), Floats.of(expected), 2e-5, absolute, type.toString());
+      fastest.linear(x, w, bias, out);
+      Floats.assertClose(Floats.of(out), Floats.of(expected), 2e-5, absolute, type + " natively");
       vector.linearPerRow(x, w, bias, out);
       // By Q4: sums hold up to 264 times what they are about until the end.
       double slack = type == DType.Q4 ? 4e-5 * Math.sqrt(k) : absolute;
@@ -118,6 +120,8 @@ class QuantisedTwinTest {
       scalar.gradients().linearBackward(dOut, w, expected, false);
       double absolute = 4e-6 * Math.sqrt(n) + 1e-6;
       Floats.assertClose(Floats.of(dx), Floats.of(expected), 2e-5, absolute, type.toString());
+      fastest.gradients().linearBackward(dOut, w, dx, false);
+      Floats.assertClose(Floats.of(dx), Floats.of(expected), 2e-5, absolute, type + " natively");
     }
   }
 }
