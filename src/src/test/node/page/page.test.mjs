@@ -99,10 +99,10 @@ test('an uploaded picture is described, and talked about further', async () => {
   await ask(DESCRIBE);
   const description = await lastAnswer();
   assert.match(description, /large yellow circle in the top left corner/);
+  assert.match(await page.locator('#strip-speed').innerText(), /tokens\/s/);
   await ask('And the star?');
   assert.equal(await answers().count(), 2);
   assert.match(await lastAnswer(), /star/);
-  assert.match(await page.locator('#strip-speed').innerText(), /tokens\/s/);
   assert.match(await page.locator('#strip-queue').innerText(), /\d+ running, \d+ waiting/);
 });
 
@@ -170,6 +170,17 @@ test('a conversation outlives a reload, and ends with a restart', async () => {
   await page.waitForTimeout(300);
   await page.reload();
   await page.locator('#welcome').waitFor();
+});
+
+test('no speed is made up for an answer that comes at once', async () => {
+  const chunks = [{ choices: [{ delta: { content: 'Five.' }, finish_reason: null }] },
+    { choices: [{ delta: {}, finish_reason: 'stop' }] }, { choices: [], usage: { completion_tokens: 50 } }];
+  await page.route(CHAT, (route) => route.fulfill({ status: 200, contentType: 'text/event-stream',
+    body: chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('') }));
+  await add(SCENE);
+  await ask('How many?');
+  assert.match(await page.locator('#strip-first').innerText(), / s/);
+  assert.equal(await page.locator('#strip-speed').innerText(), '–');
 });
 
 test('a copy of a tab goes its own way', async () => {

@@ -182,8 +182,9 @@ function takeBack() {
 function speed(start, first, end, tokens) {
   $('strip-first').textContent = first ? `${((first - start) / 1000).toFixed(2)} s` : '–';
   const seconds = (end - first) / 1000;
+  // The server joins the tokens of 10 ms, so that of a short answer all may come in the first piece.
   $('strip-speed').textContent =
-    first && tokens > 1 && seconds > 0 ? `${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '–';
+    first && tokens > 1 && seconds > 0.01 ? `${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '–';
 }
 
 function fail(error) {
