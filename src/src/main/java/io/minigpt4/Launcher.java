@@ -1,9 +1,11 @@
 package io.minigpt4;
 
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.InputStreamReader;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
@@ -127,7 +129,20 @@ public final class Launcher {
       command.add("--add-modules=" + VECTOR_MODULE);
     }
     command.addAll(ownOptions());
-    command.addAll(options(System.getenv(OPTIONS_VARIABLE)));
+    List<String> options = options(System.getenv(OPTIONS_VARIABLE));
+    String refusal = options.isEmpty() ? null : refusal(search.java, options);
+    if (refusal != null) {
+      System.err.println(
+          "minigpt4: "
+              + OPTIONS_VARIABLE
+              + "="
+              + System.getenv(OPTIONS_VARIABLE)
+              + ": "
+              + refusal
+              + "; correct it or unset it");
+      return BAD_INPUT;
+    }
+    command.addAll(options);
     command.add("-D" + DEPTH_PROPERTY + "=" + (depth + 1));
     command.add("-jar");
     command.add(ownJar());
@@ -178,6 +193,34 @@ public final class Launcher {
       }
     }
     return own;
+  }
+
+  /**
+   * Why a Java does not start with these options, or null if it does. A start without effect shows
+   * it; agents, which would have one, are left out.
+   */
+  private static String refusal(File java, List<String> options)
+      throws IOException, InterruptedException {
+    List<String> command = new ArrayList<>();
+    command.add(java.getPath());
+    for (String option : options) {
+      if (!option.startsWith("-agent") && !option.startsWith("-javaagent:")) {
+        command.add(option);
+      }
+    }
+    command.add("-version");
+    Process trial = new ProcessBuilder(command).redirectErrorStream(true).start();
+    trial.getOutputStream().close();
+    String reason = null;
+    try (BufferedReader said = new BufferedReader(new InputStreamReader(trial.getInputStream()))) {
+      for (String line = said.readLine(); line != null; line = said.readLine()) {
+        boolean tells = !line.contains("warning") && !line.endsWith("initialization of VM");
+        if (reason == null && tells) {
+          reason = line.startsWith("Error: ") ? line.substring("Error: ".length()) : line;
+        }
+      }
+    }
+    return trial.waitFor() == 0 ? null : reason;
   }
 
   static List<String> options(String variable) {

@@ -127,6 +127,17 @@ class LauncherIT {
   }
 
   @Test
+  void optionsThatAChildRefusesAreOneLine() throws Exception {
+    Map<String, String> environment = Map.of("MINIGPT4_JAVA_OPTS", "-Xmx200m -XX:NoSuchFlag");
+    Program run =
+        Program.run(environment, "", THIS_JAVA, "-jar", closedJar.toString(), "exit", "7");
+    assertThat(run.code()).isEqualTo(2);
+    assertThat(run.err())
+        .startsWith("minigpt4: MINIGPT4_JAVA_OPTS=-Xmx200m -XX:NoSuchFlag: Unrecognized VM option")
+        .hasLineCount(1);
+  }
+
+  @Test
   void inputAndExitCodePassThrough() throws Exception {
     String old = OlderJava.program();
     Program echo =

@@ -47,6 +47,15 @@ class StartScriptIT {
   }
 
   @Test
+  void aClosedInputHoldsNoQuestions() throws Exception {
+    Path picture = SCRIPT.resolveSibling("docs/images/scene.png");
+    String command = "exec '" + SCRIPT + "' chat '" + picture + "' <&-";
+    assertThat(run(Map.of(), "sh", "-c", command))
+        .startsWith("2 minigpt4: nothing was asked")
+        .hasLineCount(1);
+  }
+
+  @Test
   void optionsThatTheVirtualMachineRefusesAreOneLine() throws Exception {
     assertRefused("-XX:NoSuchFlag", "Unrecognized VM option 'NoSuchFlag'");
     assertRefused("-Xmx1k", "Too small maximum heap");
