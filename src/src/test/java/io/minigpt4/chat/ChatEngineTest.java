@@ -99,7 +99,7 @@ class ChatEngineTest {
       assertThat(cancelled.await().finishReason()).isEqualTo(FinishReason.CANCELLED);
       Recorder late = new Recorder();
       ChatRequest hurried =
-          new ChatRequest(null, List.of(Turn.human("Go on.")), LONG, 0, Duration.ofMillis(200));
+          new ChatRequest(null, List.of(Turn.human("Go on.")), LONG, 0, Duration.ofMillis(10));
       engine.submit(hurried, late);
       assertThat(late.await().finishReason()).isEqualTo(FinishReason.DEADLINE);
     }
