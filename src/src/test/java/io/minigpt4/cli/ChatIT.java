@@ -125,7 +125,7 @@ class ChatIT {
 
   @Test
   void wrongOption() throws Exception {
-    refused("top_p", "chat", SCENE, "-p", "Hello", "--top-p", "1.5");
+    refused("--top-p", "chat", SCENE, "-p", "Hello", "--top-p", "1.5");
     refused("--num-beams", "chat", SCENE, "-p", "Hello", "--num-baems", "2");
     refused("device", "chat", SCENE, "--device", "tpu", "-p", "Hello");
   }
