@@ -1,5 +1,5 @@
 // out = softmax(scale * q kT) v of one head, and its backward pass, for many rows of queries: a picture's encoding, a
-// prompt's prefill, training. All is float32.
+// prompt's prefill, training. All is float32, but that keys and values may be kept as float16.
 //
 // Scores are never held all at once: tiles of queries meet blocks of keys, and an online softmax (Dao et al. 2022)
 // keeps a maximum and a sum for each row. Keys and values of a block become panels, which all tiles share.
@@ -40,21 +40,41 @@ static __attribute__((noinline)) void tiles_of_columns(int rows, int columns, co
   }
 }
 
-// Panels [dims][WIDTH] of rows [n][dims].
-static __attribute__((noinline)) void turned_panels(const float *rows, long stride, int n, int dims, float *panels,
-                                                    long panel_size) {
+INLINE long size_of(int type) { return type == F32 ? 4 : 2; }
+
+INLINE void turned_panels_of(int type, const char *rows, long stride, int n, int dims, float *panels, long panel_size) {
+  const long row_bytes = stride * size_of(type);
   for (int j = 0; j < n; j += WIDTH) {
-    pack_rows_of(F32, (const char *)(rows + j * stride), 4 * stride, n - j, dims, panels);
+    pack_rows_of(type, rows + j * row_bytes, row_bytes, n - j, dims, panels);
     panels += panel_size;
   }
 }
 
-// Panels [n][WIDTH] of rows [n][dims].
-static __attribute__((noinline)) void straight_panels(const float *rows, long stride, int n, int dims, float *panels,
-                                                      long panel_size) {
+INLINE void straight_panels_of(int type, const char *rows, long stride, int n, int dims, float *panels,
+                               long panel_size) {
   for (int d = 0; d < dims; d += WIDTH) {
-    pack_columns_of(F32, (const char *)(rows + d), 4 * stride, dims - d, n, panels);
+    pack_columns_of(type, rows + d * size_of(type), stride * size_of(type), dims - d, n, panels);
     panels += panel_size;
+  }
+}
+
+// Panels [dims][WIDTH] of rows [n][dims], which are float32 or float16.
+static __attribute__((noinline)) void turned_panels(int type, const void *rows, long stride, int n, int dims,
+                                                    float *panels, long panel_size) {
+  if (type == F32) {
+    turned_panels_of(F32, rows, stride, n, dims, panels, panel_size);
+  } else {
+    turned_panels_of(F16, rows, stride, n, dims, panels, panel_size);
+  }
+}
+
+// Panels [n][WIDTH] of the same.
+static __attribute__((noinline)) void straight_panels(int type, const void *rows, long stride, int n, int dims,
+                                                      float *panels, long panel_size) {
+  if (type == F32) {
+    straight_panels_of(F32, rows, stride, n, dims, panels, panel_size);
+  } else {
+    straight_panels_of(F16, rows, stride, n, dims, panels, panel_size);
   }
 }
 
@@ -101,9 +121,10 @@ INLINE void store_row(const float *from, int n, float factor, float *to) {
 }
 
 // first: the position of the first row of q, whose row r sees keys up to position first + r.
-static __attribute__((noinline)) void attention(const float *q, long q_stride, int rows, int dims, float scale,
-                                                const float *const *blocks, long k_stride, long v_stride, int step,
-                                                int keys, int first, float *out, long out_stride, float *scratch) {
+static __attribute__((noinline)) void attention(int type, const float *q, long q_stride, int rows, int dims,
+                                                float scale, const void *const *blocks, long k_stride, long v_stride,
+                                                int step, int keys, int first, float *out, long out_stride,
+                                                float *scratch) {
   const int wide_step = round_up(step, WIDTH), wide_dims = round_up(dims, WIDTH);
   const long key_panel = (long)round_up(dims, LANES) * WIDTH, value_panel = (long)step * WIDTH;
   float *key_panels = scratch;
@@ -119,8 +140,8 @@ static __attribute__((noinline)) void attention(const float *q, long q_stride, i
   const int count = (rows + ROWS - 1) / ROWS;
   for (int from = 0; from < keys; from += step, blocks += 2) {
     const int size = lesser(step, keys - from);
-    turned_panels(blocks[0], k_stride, size, dims, key_panels, key_panel);
-    straight_panels(blocks[1], v_stride, size, dims, value_panels, value_panel);
+    turned_panels(type, blocks[0], k_stride, size, dims, key_panels, key_panel);
+    straight_panels(type, blocks[1], v_stride, size, dims, value_panels, value_panel);
     for (int t = 0; t < count; t++) {
       const int row = (int)((long)rows * t / count), end = (int)((long)rows * (t + 1) / count);
       const int seen = lesser(size, first + end - from);
@@ -154,11 +175,13 @@ long SUFFIX(mg_attention_scratch)(int rows, int dims, int step) {
 }
 
 // q, out [rows][dims]; blocks: for each block of `step` keys, of which there are `keys` in all, the address of its keys
-// and that of its values. Row r sees keys up to position first + r.
-int SUFFIX(mg_attention)(const float *q, long q_stride, int rows, int dims, float scale, const float *const *blocks,
-                         long k_stride, long v_stride, int step, int keys, int first, float *out, long out_stride,
-                         float *scratch) {
-  GUARDED(attention(q, q_stride, rows, dims, scale, blocks, k_stride, v_stride, step, keys, first, out, out_stride, scratch));
+// and that of its values, which are float32 (type 0) or float16 (1); strides in elements. Row r sees keys up to position
+// first + r.
+int SUFFIX(mg_attention)(int type, const float *q, long q_stride, int rows, int dims, float scale,
+                         const void *const *blocks, long k_stride, long v_stride, int step, int keys, int first,
+                         float *out, long out_stride, float *scratch) {
+  GUARDED(attention(type, q, q_stride, rows, dims, scale, blocks, k_stride, v_stride, step, keys, first, out, out_stride,
+                    scratch));
 }
 
 // ---- one row
@@ -167,9 +190,10 @@ int SUFFIX(mg_attention)(const float *q, long q_stride, int rows, int dims, floa
 enum { AHEAD = 2048 };
 
 // s[j] = q . keys[j] for the keys of a block; each is formed in the same order.
-static __attribute__((noinline)) void scores_of_row(const float *q, const float *keys, int n, int dims, float *s) {
+INLINE void scores_of(int type, const float *q, const char *keys, int n, int dims, float *s) {
   const int whole = dims / LANES * LANES;
-  for (int j = 0; j < n; j += LANES, keys += (long)LANES * dims) {
+  const long size = size_of(type), row_bytes = dims * size;
+  for (int j = 0; j < n; j += LANES, keys += LANES * row_bytes) {
     const int count = lesser(LANES, n - j);
     vector sum[LANES];
     if (count == LANES) {
@@ -181,23 +205,24 @@ static __attribute__((noinline)) void scores_of_row(const float *q, const float 
         const vector some = load(q + c);
 #pragma GCC unroll 16
         for (int i = 0; i < LANES; i++) {
-          const float *at = keys + (long)i * dims + c;
-          prefetch((const char *)at + AHEAD);
-          sum[i] = fma(some, load(at), sum[i]);
+          const char *at = keys + i * row_bytes + c * size;
+          prefetch(at + AHEAD);
+          sum[i] = fma(some, load_weights(type, at), sum[i]);
         }
       }
     } else {
       for (int i = 0; i < LANES; i++) {
         sum[i] = zero();
         for (int c = 0; i < count && c < whole; c += LANES) {
-          sum[i] = fma(load(q + c), load(keys + (long)i * dims + c), sum[i]);
+          sum[i] = fma(load(q + c), load_weights(type, keys + i * row_bytes + c * size), sum[i]);
         }
       }
     }
     if (whole < dims) {
       const vector some = load_first(q + whole, dims - whole);
       for (int i = 0; i < count; i++) {
-        sum[i] = fma(some, load_first(keys + (long)i * dims + whole, dims - whole), sum[i]);
+        const char *at = keys + i * row_bytes + whole * size;
+        sum[i] = fma(some, load_first_weights(type, at, dims - whole), sum[i]);
       }
     }
 #pragma GCC unroll 4
@@ -207,8 +232,18 @@ static __attribute__((noinline)) void scores_of_row(const float *q, const float 
   }
 }
 
+static __attribute__((noinline)) void scores_of_row(int type, const float *q, const void *keys, int n, int dims,
+                                                    float *s) {
+  if (type == F32) {
+    scores_of(F32, q, keys, n, dims, s);
+  } else {
+    scores_of(F16, q, keys, n, dims, s);
+  }
+}
+
 // out[d] += sum over j of p[j] * values[j][d], some vectors of columns of which the last may be a part.
-INLINE void weigh(int vectors, const float *p, const float *values, int n, int dims, int last, float *out) {
+INLINE void weigh(int type, int vectors, const float *p, const char *values, int n, int dims, int last, float *out) {
+  const long size = size_of(type), row_bytes = dims * size;
   vector sum[4];
 #pragma GCC unroll 4
   for (int v = 0; v < vectors; v++) {
@@ -218,9 +253,10 @@ INLINE void weigh(int vectors, const float *p, const float *values, int n, int d
     const vector weight = all(p[j]);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-      const float *at = values + (long)j * dims + v * LANES;
-      prefetch((const char *)at + AHEAD);
-      sum[v] = fma(weight, v + 1 < vectors || last == LANES ? load(at) : load_first(at, last), sum[v]);
+      const char *at = values + j * row_bytes + v * LANES * size;
+      prefetch(at + AHEAD);
+      const int whole = v + 1 < vectors || last == LANES;
+      sum[v] = fma(weight, whole ? load_weights(type, at) : load_first_weights(type, at, last), sum[v]);
     }
   }
 #pragma GCC unroll 4
@@ -229,27 +265,37 @@ INLINE void weigh(int vectors, const float *p, const float *values, int n, int d
   }
 }
 
-static __attribute__((noinline)) void weigh_values(const float *p, const float *values, int n, int dims, float *out) {
+INLINE void weigh_all(int type, const float *p, const char *values, int n, int dims, float *out) {
   for (int d = 0; d < dims; d += 4 * LANES) {
     const int columns = lesser(4 * LANES, dims - d), vectors = (columns + LANES - 1) / LANES;
     const int last = columns - (vectors - 1) * LANES;
+    const char *at = values + d * size_of(type);
     switch (vectors) {
-      case 1: weigh(1, p, values + d, n, dims, last, out + d); break;
-      case 2: weigh(2, p, values + d, n, dims, last, out + d); break;
-      case 3: weigh(3, p, values + d, n, dims, last, out + d); break;
-      case 4: weigh(4, p, values + d, n, dims, last, out + d); break;
+      case 1: weigh(type, 1, p, at, n, dims, last, out + d); break;
+      case 2: weigh(type, 2, p, at, n, dims, last, out + d); break;
+      case 3: weigh(type, 3, p, at, n, dims, last, out + d); break;
+      case 4: weigh(type, 4, p, at, n, dims, last, out + d); break;
     }
   }
 }
 
-static __attribute__((noinline)) void attention_row(const float *q, int dims, int group, float scale,
-                                                    const float *const *blocks, int step, int keys, float *out,
+static __attribute__((noinline)) void weigh_values(int type, const float *p, const void *values, int n, int dims,
+                                                   float *out) {
+  if (type == F32) {
+    weigh_all(F32, p, values, n, dims, out);
+  } else {
+    weigh_all(F16, p, values, n, dims, out);
+  }
+}
+
+static __attribute__((noinline)) void attention_row(int type, const float *q, int dims, int group, float scale,
+                                                    const void *const *blocks, int step, int keys, float *out,
                                                     float *scratch) {
   const int whole = round_up(keys, LANES), wide_dims = round_up(dims, LANES);
   float *scores = scratch, *result = scratch + whole;
   for (int head = 0; head < group; head++, q += dims, out += dims) {
     for (int from = 0; from < keys; from += step) {
-      scores_of_row(q, blocks[from / step * 2], lesser(step, keys - from), dims, scores + from);
+      scores_of_row(type, q, blocks[from / step * 2], lesser(step, keys - from), dims, scores + from);
     }
     float max = HIDDEN, correction;
     const float sum = soften(scores, keys, whole, scale, &max, &correction);
@@ -257,7 +303,7 @@ static __attribute__((noinline)) void attention_row(const float *q, int dims, in
       store(result + d, zero());
     }
     for (int from = 0; from < keys; from += step) {
-      weigh_values(scores + from, blocks[from / step * 2 + 1], lesser(step, keys - from), dims, result);
+      weigh_values(type, scores + from, blocks[from / step * 2 + 1], lesser(step, keys - from), dims, result);
     }
     store_row(result, dims, 1 / sum, out);
   }
@@ -265,9 +311,9 @@ static __attribute__((noinline)) void attention_row(const float *q, int dims, in
 
 // One row of `group` heads, which follow each other and share a head of keys: q, out [group][dims]; blocks as above, of
 // dense rows, step a multiple of 16. scratch: keys + dims + 32 floats.
-int SUFFIX(mg_attention_row)(const float *q, int dims, int group, float scale, const float *const *blocks, int step,
-                             int keys, float *out, float *scratch) {
-  GUARDED(attention_row(q, dims, group, scale, blocks, step, keys, out, scratch));
+int SUFFIX(mg_attention_row)(int type, const float *q, int dims, int group, float scale, const void *const *blocks,
+                             int step, int keys, float *out, float *scratch) {
+  GUARDED(attention_row(type, q, dims, group, scale, blocks, step, keys, out, scratch));
 }
 
 // ---- backwards
@@ -329,8 +375,8 @@ static __attribute__((noinline)) void band(const struct memory *m, const float *
                                            long d_out_stride, int row, int end, int dims, float scale, float *dq,
                                            long dq_stride) {
   const long wide = m->wide_keys;
-  straight_panels(q + row * q_stride, q_stride, end - row, dims, m->queries, m->band_panel);
-  straight_panels(d_out + row * d_out_stride, d_out_stride, end - row, dims, m->slopes, m->band_panel);
+  straight_panels(F32, q + row * q_stride, q_stride, end - row, dims, m->queries, m->band_panel);
+  straight_panels(F32, d_out + row * d_out_stride, d_out_stride, end - row, dims, m->slopes, m->band_panel);
   for (int first = row; first < end; first += ROWS) {
     const int some = lesser(ROWS, end - first), seen = first + some, whole = round_up(seen, LANES);
     float *p = m->scores + (first - row) * wide, *d = m->score_slopes + (first - row) * wide;
@@ -366,9 +412,9 @@ static __attribute__((noinline)) void attention_backward(const float *q, long q_
   for (int from = 0; from < n; from += step, blocks += 2) {
     const int size = lesser(step, n - from);
     const long at = from / WIDTH * m.turned_panel;
-    turned_panels(blocks[0], dims, size, dims, m.turned_keys + at, m.turned_panel);
-    turned_panels(blocks[1], dims, size, dims, m.turned_values + at, m.turned_panel);
-    straight_panels(blocks[0], dims, size, dims, m.keys + (long)from * WIDTH, m.key_panel);
+    turned_panels(F32, blocks[0], dims, size, dims, m.turned_keys + at, m.turned_panel);
+    turned_panels(F32, blocks[1], dims, size, dims, m.turned_values + at, m.turned_panel);
+    straight_panels(F32, blocks[0], dims, size, dims, m.keys + (long)from * WIDTH, m.key_panel);
   }
   for (long i = 0; i < (long)n * m.wide_dims; i += LANES) {
     store(m.key_sums + i, zero());

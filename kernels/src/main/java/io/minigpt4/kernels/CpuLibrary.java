@@ -44,6 +44,7 @@ public final class CpuLibrary {
           JAVA_INT);
   private static final MethodHandle ATTENTION =
       handle(
+          JAVA_INT,
           JAVA_LONG,
           JAVA_LONG,
           JAVA_INT,
@@ -60,6 +61,7 @@ public final class CpuLibrary {
           JAVA_LONG);
   private static final MethodHandle ATTENTION_ROW =
       handle(
+          JAVA_INT,
           JAVA_LONG,
           JAVA_INT,
           JAVA_INT,
@@ -322,12 +324,14 @@ public final class CpuLibrary {
    * those of which there are {@code keys}, up to position {@code first} + r. At least key 0 must be
    * seen. A row's results are the same to the last bit whatever the other rows.
    *
+   * @param cached type of keys and values, F32 or F16
    * @param q address of {@code rows} rows of {@code dims} floats, {@code qStride} from each other
-   * @param blocks address of pairs of addresses: where the floats of {@code step} keys begin, rows
-   *     {@code kStride} from each other, and those of as many values, {@code vStride}
+   * @param blocks address of pairs of addresses: where {@code step} keys begin, rows {@code
+   *     kStride} elements from each other, and as many values, {@code vStride}
    * @param scratch address of {@link #attentionScratch} floats
    */
   public void attention(
+      Element cached,
       long q,
       long qStride,
       int rows,
@@ -346,8 +350,22 @@ public final class CpuLibrary {
       check(
           (int)
               ATTENTION.invokeExact(
-                  attention, q, qStride, rows, dims, scale, blocks, kStride, vStride, step, keys,
-                  first, out, outStride, scratch));
+                  attention,
+                  floatOrHalf(cached),
+                  q,
+                  qStride,
+                  rows,
+                  dims,
+                  scale,
+                  blocks,
+                  kStride,
+                  vStride,
+                  step,
+                  keys,
+                  first,
+                  out,
+                  outStride,
+                  scratch));
     } catch (Throwable e) {
       throw failed(e);
     }
@@ -362,6 +380,7 @@ public final class CpuLibrary {
    * {@link #attention} of one row that sees all keys, of {@code group} heads which follow each
    * other and share a head of keys.
    *
+   * @param cached type of keys and values, F32 or F16
    * @param q address of group · dims floats
    * @param blocks as for {@link #attention}; rows of keys and values without gaps
    * @param step a multiple of 16
@@ -369,6 +388,7 @@ public final class CpuLibrary {
    * @param scratch address of {@link #attentionRowScratch} floats
    */
   public void attentionRow(
+      Element cached,
       long q,
       int dims,
       int group,
@@ -382,10 +402,27 @@ public final class CpuLibrary {
       check(
           (int)
               ATTENTION_ROW.invokeExact(
-                  attentionRow, q, dims, group, scale, blocks, step, keys, out, scratch));
+                  attentionRow,
+                  floatOrHalf(cached),
+                  q,
+                  dims,
+                  group,
+                  scale,
+                  blocks,
+                  step,
+                  keys,
+                  out,
+                  scratch));
     } catch (Throwable e) {
       throw failed(e);
     }
+  }
+
+  private static int floatOrHalf(Element type) {
+    if (type == Element.BF16) {
+      throw new IllegalArgumentException("attention has no code for keys in bfloat16");
+    }
+    return type.code();
   }
 
   /** Floats of scratch that {@link #attentionBackward} needs. */
@@ -403,7 +440,7 @@ public final class CpuLibrary {
    * each other in a row.
    *
    * @param q address of {@code rows} rows of group · dims floats; so {@code dOut} and {@code dq}
-   * @param blocks as for {@link #attention}; rows of keys and values without gaps
+   * @param blocks as for {@link #attention}, in F32; rows of keys and values without gaps
    * @param step a multiple of 32
    * @param dk address of {@code rows} rows of {@code dims} floats, overwritten; so {@code dv}
    * @param scratch address of {@link #attentionBackwardScratch} floats

@@ -15,6 +15,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** Attention of many rows and its backward pass, at both widths, against sums in float64. */
 class CpuAttentionTest {
   private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT;
+  private static final ValueLayout.OfShort HALF = ValueLayout.JAVA_SHORT;
 
   private final SplittableRandom random = new SplittableRandom(11);
 
@@ -32,25 +33,39 @@ class CpuAttentionTest {
     private final int rows;
     private final int width;
     private final int stride;
+    private final Element type;
     private final MemorySegment memory;
 
     Matrix(Arena arena, int rows, int width, int stride, boolean filled) {
+      this(arena, Element.F32, rows, width, stride, filled);
+    }
+
+    Matrix(Arena arena, Element type, int rows, int width, int stride, boolean filled) {
       this.rows = rows;
       this.width = width;
       this.stride = stride;
-      this.memory = arena.allocate(4L * rows * stride, 4);
+      this.type = type;
+      this.memory = arena.allocate((long) type.bytes() * rows * stride, type.bytes());
       for (int i = 0; i < rows * stride; i++) {
         boolean gap = i % stride >= width || !filled;
-        memory.setAtIndex(FLOAT, i, gap ? Float.NaN : (float) random.nextGaussian());
+        float value = gap ? Float.NaN : (float) random.nextGaussian();
+        if (type == Element.F16) {
+          memory.setAtIndex(HALF, i, Float.floatToFloat16(value));
+        } else {
+          memory.setAtIndex(FLOAT, i, value);
+        }
       }
     }
 
     long at(int row, int column) {
-      return memory.address() + 4L * (row * stride + column);
+      return memory.address() + (long) type.bytes() * (row * stride + column);
     }
 
     double get(int row, int column) {
-      return memory.getAtIndex(FLOAT, row * (long) stride + column);
+      long i = row * (long) stride + column;
+      return type == Element.F16
+          ? Float.float16ToFloat(memory.getAtIndex(HALF, i))
+          : memory.getAtIndex(FLOAT, i);
     }
 
     void gapsAreUntouched() {
@@ -107,32 +122,37 @@ class CpuAttentionTest {
   })
   void forward(int rows, int keys, int dims, int step, int first) {
     for (boolean wide : new boolean[] {true, false}) {
-      CpuLibrary library = library(wide);
-      try (Arena arena = Arena.ofConfined()) {
-        Matrix q = new Matrix(arena, rows, dims, dims + 5, true);
-        Matrix k = new Matrix(arena, keys, dims, dims, true);
-        Matrix v = new Matrix(arena, keys, dims, dims + 2, true);
-        Matrix out = new Matrix(arena, rows, dims, dims + 3, false);
-        float scale = 1.5f / (float) Math.sqrt(dims);
-        attend(library, arena, q, 0, rows, k, v, step, scale, first, out);
-        out.gapsAreUntouched();
-        for (int r = 0; r < rows; r++) {
-          double[] p = probabilities(q, r, 0, k, Math.min(keys, first + r + 1), scale);
-          for (int d = 0; d < dims; d++) {
-            double sum = 0;
-            for (int j = 0; j < p.length; j++) {
-              sum += p[j] * v.get(j, d);
-            }
-            assertThat(out.get(r, d)).as("row %s, %s", r, d).isCloseTo(sum, within(1e-5));
+      forward(library(wide), Element.F32, rows, keys, dims, step, first);
+      forward(library(wide), Element.F16, rows, keys, dims, step, first);
+    }
+  }
+
+  private void forward(
+      CpuLibrary library, Element cached, int rows, int keys, int dims, int step, int first) {
+    try (Arena arena = Arena.ofConfined()) {
+      Matrix q = new Matrix(arena, rows, dims, dims + 5, true);
+      Matrix k = new Matrix(arena, cached, keys, dims, dims, true);
+      Matrix v = new Matrix(arena, cached, keys, dims, dims + 2, true);
+      Matrix out = new Matrix(arena, rows, dims, dims + 3, false);
+      float scale = 1.5f / (float) Math.sqrt(dims);
+      attend(library, arena, q, 0, rows, k, v, step, scale, first, out);
+      out.gapsAreUntouched();
+      for (int r = 0; r < rows; r++) {
+        double[] p = probabilities(q, r, 0, k, Math.min(keys, first + r + 1), scale);
+        for (int d = 0; d < dims; d++) {
+          double sum = 0;
+          for (int j = 0; j < p.length; j++) {
+            sum += p[j] * v.get(j, d);
           }
+          assertThat(out.get(r, d)).as("row %s, %s", r, d).isCloseTo(sum, within(1e-5));
         }
-        // The last rows alone have the same bits.
-        int from = rows / 2;
-        Matrix part = new Matrix(arena, rows, dims, dims + 3, false);
-        attend(library, arena, q, from, rows, k, v, step, scale, first + from, part);
-        long bytes = 4L * from * part.stride;
-        assertThat(part.memory.asSlice(bytes).mismatch(out.memory.asSlice(bytes))).isEqualTo(-1);
       }
+      // The last rows alone have the same bits.
+      int from = rows / 2;
+      Matrix part = new Matrix(arena, rows, dims, dims + 3, false);
+      attend(library, arena, q, from, rows, k, v, step, scale, first + from, part);
+      long bytes = 4L * from * part.stride;
+      assertThat(part.memory.asSlice(bytes).mismatch(out.memory.asSlice(bytes))).isEqualTo(-1);
     }
   }
 
@@ -151,6 +171,7 @@ class CpuAttentionTest {
     long floats = library.attentionScratch(to - from, k.width, step);
     MemorySegment scratch = arena.allocate(4 * floats, 64);
     library.attention(
+        k.type,
         q.at(from, 0),
         q.stride,
         to - from,
@@ -171,35 +192,40 @@ class CpuAttentionTest {
   @CsvSource({"1, 1, 1", "15, 20, 1", "64, 32, 2", "100, 88, 1", "131, 128, 3", "16, 16, 1"})
   void oneRow(int keys, int dims, int group) {
     for (boolean wide : new boolean[] {true, false}) {
-      CpuLibrary library = library(wide);
-      try (Arena arena = Arena.ofConfined()) {
-        int step = 64;
-        Matrix q = new Matrix(arena, 1, group * dims, group * dims + 1, true);
-        Matrix k = new Matrix(arena, keys, dims, dims, true);
-        Matrix v = new Matrix(arena, keys, dims, dims, true);
-        Matrix out = new Matrix(arena, 1, group * dims, group * dims + 16, false);
-        float scale = 1.5f / (float) Math.sqrt(dims);
-        MemorySegment scratch = arena.allocate(4 * CpuLibrary.attentionRowScratch(dims, keys), 64);
-        library.attentionRow(
-            q.at(0, 0),
-            dims,
-            group,
-            scale,
-            blocks(arena, k, v, step).address(),
-            step,
-            keys,
-            out.at(0, 0),
-            scratch.address());
-        out.gapsAreUntouched();
-        for (int column = 0; column < group * dims; column += dims) {
-          double[] p = probabilities(q, 0, column, k, keys, scale);
-          for (int d = 0; d < dims; d++) {
-            double sum = 0;
-            for (int j = 0; j < keys; j++) {
-              sum += p[j] * v.get(j, d);
-            }
-            assertThat(out.get(0, column + d)).isCloseTo(sum, within(1e-5));
+      oneRow(library(wide), Element.F32, keys, dims, group);
+      oneRow(library(wide), Element.F16, keys, dims, group);
+    }
+  }
+
+  private void oneRow(CpuLibrary library, Element cached, int keys, int dims, int group) {
+    try (Arena arena = Arena.ofConfined()) {
+      int step = 64;
+      Matrix q = new Matrix(arena, 1, group * dims, group * dims + 1, true);
+      Matrix k = new Matrix(arena, cached, keys, dims, dims, true);
+      Matrix v = new Matrix(arena, cached, keys, dims, dims, true);
+      Matrix out = new Matrix(arena, 1, group * dims, group * dims + 16, false);
+      float scale = 1.5f / (float) Math.sqrt(dims);
+      MemorySegment scratch = arena.allocate(4 * CpuLibrary.attentionRowScratch(dims, keys), 64);
+      library.attentionRow(
+          cached,
+          q.at(0, 0),
+          dims,
+          group,
+          scale,
+          blocks(arena, k, v, step).address(),
+          step,
+          keys,
+          out.at(0, 0),
+          scratch.address());
+      out.gapsAreUntouched();
+      for (int column = 0; column < group * dims; column += dims) {
+        double[] p = probabilities(q, 0, column, k, keys, scale);
+        for (int d = 0; d < dims; d++) {
+          double sum = 0;
+          for (int j = 0; j < keys; j++) {
+            sum += p[j] * v.get(j, d);
           }
+          assertThat(out.get(0, column + d)).isCloseTo(sum, within(1e-5));
         }
       }
     }

@@ -14,10 +14,11 @@ import org.jspecify.annotations.Nullable;
  * weighted values, and the softmax needs no horizontal steps. Where there is native code it does
  * all that, with keys along the lanes.
  *
- * <p>Sequences with one new row (decoding) go another way if the cache holds floats, as the CPU's
- * does: all query heads of one key head share the pass over its keys, which are not copied. As
- * blocks of keys begin at the same positions always, and what is hidden from a row adds zeros,
- * either way a row's result is the same to the last bit whatever the rows beside it.
+ * <p>Sequences with one new row (decoding) go another way if the cache holds floats, or half as
+ * long numbers and there is native code: all query heads of one key head share the pass over its
+ * keys, which are not copied. As blocks of keys begin at the same positions always, and what is
+ * hidden from a row adds zeros, either way a row's result is the same to the last bit whatever the
+ * rows beside it.
  */
 final class Attention implements Team.Task, AutoCloseable {
   /** Keys per step; equals the page size, so that a block never spans two pages. */
@@ -156,17 +157,17 @@ final class Attention implements Team.Task, AutoCloseable {
 
   /** Whether a sequence's keys and values are read where they lie, row by row. */
   private boolean byRows(int sequence) {
-    return batch != null && type == DType.F32 && rowsOf(sequence) == 1;
+    return batch != null && (type == DType.F32 || forType() != null) && rowsOf(sequence) == 1;
   }
 
-  /** The native code, if it takes what is set. */
-  private @Nullable NativeAttention ofFloats() {
-    return type == DType.F32 ? nativeCode : null;
+  /** The native code, if it takes the type of keys that is set. */
+  private @Nullable NativeAttention forType() {
+    return type == DType.F32 || type == DType.F16 ? nativeCode : null;
   }
 
   /** Parts of a head's rows that cannot be divided: panels, or stretches for native code. */
   private int units(int rows) {
-    if (ofFloats() != null) {
+    if (forType() != null) {
       return (rows + NATIVE_ROWS - 1) / NATIVE_ROWS;
     }
     Panels panels = panelsOfWorker[0];
@@ -210,7 +211,7 @@ final class Attention implements Team.Task, AutoCloseable {
     }
     int within = item - firstItem[sequence];
     Batch rows = batch;
-    NativeAttention code = ofFloats();
+    NativeAttention code = forType();
     if (rows != null && byRows(sequence)) {
       attendRow(rows, sequence, within, worker);
     } else if (code != null) {
@@ -229,6 +230,7 @@ final class Attention implements Team.Task, AutoCloseable {
     NativeAttention code = nativeCode;
     if (code != null) {
       code.row(
+          type,
           q + 4 * (rows.start(sequence) * qStride + (long) kvHead * dims),
           headDim,
           group,
@@ -330,6 +332,7 @@ final class Attention implements Team.Task, AutoCloseable {
     int kvHead = (int) ((long) head * kvHeads / heads);
     int past = cache == null ? keys : cache.length() + first;
     code.forward(
+        type,
         q + 4 * (matrixRow * qStride + column),
         qStride,
         rowCount,

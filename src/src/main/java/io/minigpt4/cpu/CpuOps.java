@@ -113,6 +113,15 @@ public final class CpuOps implements Ops {
     return DType.F32;
   }
 
+  /**
+   * F16 where native code reads it, as on a GPU: half the memory, and half the way from it. Keys
+   * and values of weights in float32 stay as exact as these.
+   */
+  @Override
+  public DType cacheType(DType weights) {
+    return weights == DType.F32 || kernels.library() == null ? DType.F32 : DType.F16;
+  }
+
   @Override
   public Workspace workspace() {
     return workspace;

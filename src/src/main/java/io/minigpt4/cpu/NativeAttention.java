@@ -1,6 +1,7 @@
 package io.minigpt4.cpu;
 
 import io.minigpt4.kernels.CpuLibrary;
+import io.minigpt4.tensor.DType;
 
 /**
  * Attention of many rows by native code, which {@code attention.c} describes. Each thread keeps its
@@ -34,12 +35,14 @@ final class NativeAttention implements AutoCloseable {
   /**
    * softmax(scale · q kᵀ) v of one head. Row r sees the keys up to position {@code first} + r.
    *
+   * @param cached type of keys and values, F32 or F16
    * @param q address of the head's first row, {@code qStride} from the next
    * @param blocks a {@link #list}
    * @param step keys of a block
    * @param keys keys of all of them
    */
   void forward(
+      DType cached,
       long q,
       long qStride,
       int rows,
@@ -56,7 +59,20 @@ final class NativeAttention implements AutoCloseable {
       int worker) {
     long scratch = scratches[worker].floats(library.attentionScratch(rows, dims, step));
     library.attention(
-        q, qStride, rows, dims, scale, blocks, kStride, vStride, step, keys, first, out, outStride,
+        NativeDots.element(cached),
+        q,
+        qStride,
+        rows,
+        dims,
+        scale,
+        blocks,
+        kStride,
+        vStride,
+        step,
+        keys,
+        first,
+        out,
+        outStride,
         scratch);
   }
 
@@ -65,6 +81,7 @@ final class NativeAttention implements AutoCloseable {
    * head of keys.
    */
   void row(
+      DType cached,
       long q,
       int dims,
       int group,
@@ -75,7 +92,8 @@ final class NativeAttention implements AutoCloseable {
       long out,
       int worker) {
     long scratch = scratches[worker].floats(CpuLibrary.attentionRowScratch(dims, keys));
-    library.attentionRow(q, dims, group, scale, blocks, step, keys, out, scratch);
+    library.attentionRow(
+        NativeDots.element(cached), q, dims, group, scale, blocks, step, keys, out, scratch);
   }
 
   /**

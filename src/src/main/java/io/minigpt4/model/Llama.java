@@ -53,9 +53,16 @@ public final class Llama {
         new KvCache.Pool(
             stages.stream().map(LlamaStage::ops).toList(),
             stages.stream().mapToInt(LlamaStage::layers).toArray(),
-            ops().activation(),
+            cacheType(stages),
             config.numKeyValueHeads(),
             config.headSize());
+  }
+
+  /** What all stages' keys and values are kept in: F32 if one of them wants that. */
+  private static DType cacheType(List<LlamaStage> stages) {
+    List<DType> types =
+        stages.stream().map(stage -> stage.ops().cacheType(stage.cachedWeights())).toList();
+    return types.contains(DType.F32) ? DType.F32 : types.getFirst();
   }
 
   /** Takes a pass's scores while they are on the device that made them. */

@@ -76,6 +76,17 @@ final class LlamaStage {
     return layers.length;
   }
 
+  /** Type of the weights that make keys and values: F32 if any layer's are. */
+  DType cachedWeights() {
+    DType type = layers[0].key().dtype();
+    for (LlamaLayer layer : layers) {
+      if (layer.key().dtype() == DType.F32 || layer.value().dtype() == DType.F32) {
+        type = DType.F32;
+      }
+    }
+    return type;
+  }
+
   /** Runs layer {@code i} of this stage; what it adds to the residual stream is left in delta. */
   void layer(int i, Batch batch, LlamaBuffers b) {
     project(i, batch, b);

@@ -23,6 +23,15 @@ public interface Ops extends AutoCloseable {
   /** Element type of activations: F32 on the CPU. */
   DType activation();
 
+  /**
+   * Element type in which keys and values are kept.
+   *
+   * @param weights type of the weights that make them
+   */
+  default DType cacheType(DType weights) {
+    return activation();
+  }
+
   /** Memory for activations. */
   Workspace workspace();
 
