@@ -83,7 +83,7 @@ final class ParityCommand implements Callable<Integer> {
   }
 
   private void compareWithProcessor(Ops device, Report report) {
-    try (CpuOps cpu = CpuOps.create(options.threads())) {
+    try (CpuOps cpu = CpuOps.createExact(options.threads())) {
       language(device, cpu, report);
       vision(device, cpu, report);
       queries(device, cpu, report);

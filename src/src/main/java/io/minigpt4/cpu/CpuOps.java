@@ -28,6 +28,10 @@ public final class CpuOps implements Ops {
   private static final long CONVERSION_STEP = 1 << 16;
 
   private final Kernels kernels;
+
+  /** Whether keys and values may be kept in float16. */
+  private final boolean halfCaches;
+
   private final Team team;
   private final Arena arena = Arena.ofShared();
   private final Workspace workspace = new BumpWorkspace(bytes -> arena.allocate(bytes, 64));
@@ -42,8 +46,9 @@ public final class CpuOps implements Ops {
   private final Scratch patches = new Scratch();
   private final Buffer staging = new Buffer(0);
 
-  private CpuOps(Kernels kernels, int threads) {
+  private CpuOps(Kernels kernels, int threads, boolean halfCaches) {
     this.kernels = kernels;
+    this.halfCaches = halfCaches;
     this.team = new Team(threads);
     this.linear = Linear.create(kernels, team);
     this.perRow = new PerRowLinear(kernels, team);
@@ -63,9 +68,25 @@ public final class CpuOps implements Ops {
    * @throws UserException if this JVM was started without the Vector API
    */
   public static CpuOps create(int threads) {
+    return create(threads, /* halfCaches= */ true);
+  }
+
+  /**
+   * The same, but that keys and values are kept in float32 whatever the weights: for comparisons
+   * with other implementations.
+   *
+   * @param threads how many threads compute, the caller included; 0 for all processors
+   * @throws UserException if this JVM was started without the Vector API
+   */
+  public static CpuOps createExact(int threads) {
+    return create(threads, /* halfCaches= */ false);
+  }
+
+  private static CpuOps create(int threads, boolean halfCaches) {
     try {
       CpuLibrary library = NativeProducts.library();
-      return create(threads, library == null ? new VectorKernels() : new VectorKernels(library));
+      Kernels kernels = library == null ? new VectorKernels() : new VectorKernels(library);
+      return create(threads, kernels, halfCaches);
     } catch (NoClassDefFoundError e) {
       throw new UserException(
           "this Java was started without the Vector API:"
@@ -92,15 +113,20 @@ public final class CpuOps implements Ops {
    */
   public static CpuOps createScalar(int threads) {
     CpuLibrary library = NativeProducts.library();
-    return create(threads, library == null ? new ScalarKernels() : new ScalarKernels(library));
+    Kernels kernels = library == null ? new ScalarKernels() : new ScalarKernels(library);
+    return create(threads, kernels, /* halfCaches= */ true);
   }
 
   static CpuOps create(int threads, Kernels kernels) {
+    return create(threads, kernels, /* halfCaches= */ true);
+  }
+
+  private static CpuOps create(int threads, Kernels kernels, boolean halfCaches) {
     if (threads < 0) {
       throw new IllegalArgumentException("threads must not be negative: " + threads);
     }
     int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
-    return new CpuOps(kernels, count);
+    return new CpuOps(kernels, count, halfCaches);
   }
 
   @Override
@@ -114,12 +140,13 @@ public final class CpuOps implements Ops {
   }
 
   /**
-   * F16 where native code reads it, as on a GPU: half the memory, and half the way from it. Keys
-   * and values of weights in float32 stay as exact as these.
+   * F16 where native code reads it, as on a GPU: half the memory, and half to read for each token.
+   * Keys and values of weights in float32 stay as exact as these.
    */
   @Override
   public DType cacheType(DType weights) {
-    return weights == DType.F32 || kernels.library() == null ? DType.F32 : DType.F16;
+    boolean half = halfCaches && kernels.library() != null && weights != DType.F32;
+    return half ? DType.F16 : DType.F32;
   }
 
   @Override

@@ -54,7 +54,7 @@ class GenerationGoldenTest {
 
   @BeforeAll
   static void load() {
-    ops = CpuOps.create(2);
+    ops = CpuOps.createExact(2);
     Path folder = Golden.path("tiny/vicuna");
     checkpoint = Checkpoints.open(folder);
     decoder = Decoder.of(Llama.read(checkpoint, "", LlamaConfig.read(folder), ops));

@@ -120,6 +120,18 @@ class LlamaTest {
   }
 
   @Test
+  void keysAndValuesOfHalfWeightsAreKeptInHalfTheBytes() {
+    Llama full = Llama.random(CONFIG, DType.F32, 7, ops);
+    Llama half = Llama.random(CONFIG, DType.F16, 7, ops);
+    assertThat(full.pool().dtype()).isEqualTo(DType.F32);
+    boolean nativeCode = !CpuOps.nativeProducts().startsWith("none");
+    assertThat(half.pool().dtype()).isEqualTo(nativeCode ? DType.F16 : DType.F32);
+    try (CpuOps exact = CpuOps.createExact(1)) {
+      assertThat(Llama.random(CONFIG, DType.F16, 7, exact).pool().dtype()).isEqualTo(DType.F32);
+    }
+  }
+
+  @Test
   void wrongIdsAreRefusedAndTheSequenceStaysAsItWas() {
     Llama llama = Llama.random(CONFIG, DType.F32, 7, ops);
     KvCache cache = llama.newCache();
