@@ -66,6 +66,11 @@ final class MergedCheckpoint implements Checkpoint {
   }
 
   @Override
+  public boolean verify(String name) {
+    return owner(name).verify(name);
+  }
+
+  @Override
   public Map<String, String> metadata() {
     return Collections.unmodifiableMap(metadata);
   }

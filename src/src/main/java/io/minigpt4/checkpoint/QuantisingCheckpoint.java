@@ -177,6 +177,12 @@ public final class QuantisingCheckpoint implements Checkpoint {
     return result.matrix();
   }
 
+  @Override
+  public boolean verify(String name) {
+    Entry entry = entries.get(name);
+    return inner.verify(entry == null ? name : entry.matrix());
+  }
+
   /** The exception for a matrix of the original that a {@link Quantiser} refuses. */
   public UserException unfit(String matrix, IllegalArgumentException e) {
     return new UserException(

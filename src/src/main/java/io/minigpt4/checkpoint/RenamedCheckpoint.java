@@ -66,6 +66,11 @@ final class RenamedCheckpoint implements Checkpoint {
   }
 
   @Override
+  public boolean verify(String name) {
+    return inner.verify(innerName(name));
+  }
+
+  @Override
   public Map<String, String> metadata() {
     return inner.metadata();
   }

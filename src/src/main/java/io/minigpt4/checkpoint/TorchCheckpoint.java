@@ -10,8 +10,8 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Predicate;
 
 /**
  * A file written by {@code torch.save}: a zip, or before PyTorch 1.6 a stream of pickles with the
@@ -35,7 +35,8 @@ public final class TorchCheckpoint implements Checkpoint {
   private final Arena arena;
   private final TorchTree tree;
   private final Function<TorchStorage, MemorySegment> storages;
-  private final Consumer<TorchStorage> verifier;
+  private final Predicate<TorchStorage> verifier;
+  private final Map<TorchStorage, Boolean> verified = new ConcurrentHashMap<>();
   private final Map<String, Tensor> copies = new ConcurrentHashMap<>();
 
   private TorchCheckpoint(
@@ -44,7 +45,7 @@ public final class TorchCheckpoint implements Checkpoint {
       Arena arena,
       TorchTree tree,
       Function<TorchStorage, MemorySegment> storages,
-      Consumer<TorchStorage> verifier) {
+      Predicate<TorchStorage> verifier) {
     this.where = where;
     this.format = format;
     this.arena = arena;
@@ -76,7 +77,7 @@ public final class TorchCheckpoint implements Checkpoint {
     }
     TorchStream stream = TorchStream.read(where, file);
     return new TorchCheckpoint(
-        where, "PyTorch, legacy", arena, stream.tree(), stream::bytes, storage -> {});
+        where, "PyTorch, legacy", arena, stream.tree(), stream::bytes, storage -> false);
   }
 
   private TorchTensor find(String name) {
@@ -113,8 +114,8 @@ public final class TorchCheckpoint implements Checkpoint {
   }
 
   @Override
-  public void verify(String name) {
-    verifier.accept(find(name).storage());
+  public boolean verify(String name) {
+    return verified.computeIfAbsent(find(name).storage(), verifier::test);
   }
 
   private Tensor copy(String name, TorchTensor t) {

@@ -70,10 +70,11 @@ final class TorchZip {
   /**
    * Checks a storage's bytes against the checksum of its entry.
    *
+   * @return whether it has one
    * @throws UserException if they differ
    */
-  void verify(TorchStorage storage) {
-    zip.verify(checkedEntry(storage), bytes(storage));
+  boolean verify(TorchStorage storage) {
+    return zip.verify(checkedEntry(storage), bytes(storage));
   }
 
   private ZipArchive.Entry checkedEntry(TorchStorage storage) {

@@ -57,7 +57,7 @@ final class ZipArchive {
    * @param start first byte of its (compressed) data in the file
    * @param compressed bytes in the file
    * @param size bytes after expansion
-   * @param crc CRC-32 of the expanded bytes
+   * @param crc CRC-32 of the expanded bytes; 0 if none was written
    */
   record Entry(String name, int method, long start, long compressed, long size, int crc) {
     boolean isStored() {
@@ -108,18 +108,28 @@ final class ZipArchive {
   }
 
   /**
-   * Checks an entry's bytes against its checksum.
+   * Checks an entry's bytes against its checksum. A checksum of zero stands for none: {@code
+   * torch.save} writes it after {@code torch.serialization.set_crc32_options(False)}, and {@code
+   * torch.load} looks at none.
    *
+   * @return whether there is a checksum
    * @throws UserException if they differ
    */
-  void verify(Entry entry, MemorySegment bytes) {
+  boolean verify(Entry entry, MemorySegment bytes) {
+    if (entry.crc() == 0) {
+      return false;
+    }
     CRC32 crc = new CRC32();
     for (long at = 0; at < bytes.byteSize(); at += 1 << 20) {
       crc.update(bytes.asSlice(at, Math.min(1 << 20, bytes.byteSize() - at)).asByteBuffer());
     }
     if ((int) crc.getValue() != entry.crc()) {
-      throw bad("entry '" + entry.name() + "' is damaged (its checksum differs)");
+      throw bad(
+          "entry '"
+              + entry.name()
+              + "' is damaged (its checksum differs); download or copy it again");
     }
+    return true;
   }
 
   private void readDirectory() {

@@ -28,6 +28,11 @@ final class CopiedTensor extends PlannedTensor {
   }
 
   @Override
+  void verify() {
+    checkpoint.verify(source);
+  }
+
+  @Override
   void prepare() {
     tensor = checkpoint.tensor(source);
   }

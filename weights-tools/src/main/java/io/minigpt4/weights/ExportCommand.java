@@ -86,6 +86,7 @@ final class ExportCommand implements Callable<Integer> {
     try (Arena arena = Arena.ofConfined()) {
       Map<String, Object> tensors = new LinkedHashMap<>();
       for (String name : List.of("llama_proj.weight", "llama_proj.bias")) {
+        checkpoint.verify(name);
         Tensor tensor = checkpoint.tensor(name);
         MemorySegment floats = arena.allocate(4 * tensor.elements(), 64);
         new Elements().convert(tensor.dtype(), tensor.segment(), DType.F32, floats);

@@ -15,6 +15,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.LongAdder;
@@ -241,19 +242,13 @@ final class FolderWriter implements AutoCloseable {
       writer.observe(sum::update);
       LongAdder done = new LongAdder();
       done.add(before);
-      for (String next : writer.order()) {
-        PlannedTensor tensor = byName.get(next);
-        if (tensor == null) {
-          throw new IllegalStateException(next);
-        }
-        pipeline.make(
-            tensor,
-            stretch -> {
-              writer.append(next, stretch);
-              done.add(stretch.byteSize());
-              progress.bytes(done.sum(), total);
-            });
-      }
+      pipeline.make(
+          writer.order().stream().map(next -> Objects.requireNonNull(byName.get(next))).toList(),
+          (tensor, stretch) -> {
+            writer.append(tensor.name(), stretch);
+            done.add(stretch.byteSize());
+            progress.bytes(done.sum(), total);
+          });
       // A shard that a power cut takes away is found missing by its checksum.
       writer.commit(false);
     }

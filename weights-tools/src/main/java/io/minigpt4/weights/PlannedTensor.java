@@ -51,6 +51,14 @@ abstract class PlannedTensor {
     return 1;
   }
 
+  /**
+   * Sees that what the elements are made of is as it was written, where its file has checksums.
+   * Called before {@link #prepare}, by another thread.
+   *
+   * @throws UserException if it is not
+   */
+  void verify() {}
+
   /** Gets hold of what the elements are made of. Called before the first stretch. */
   void prepare() {}
 

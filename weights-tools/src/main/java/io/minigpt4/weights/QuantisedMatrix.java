@@ -99,6 +99,11 @@ final class QuantisedMatrix {
     }
 
     @Override
+    void verify() {
+      original.verify(name);
+    }
+
+    @Override
     void prepare() {
       begin();
     }
@@ -118,10 +123,15 @@ final class QuantisedMatrix {
   /** The scales, as the view has them. Written after the integers, or without them. */
   final class Scales extends PlannedTensor {
     /**
-     * @param name in the view
+     * @param scalesName in the view
      */
-    Scales(String name) {
-      super(name, view.dtype(name), view.shape(name));
+    Scales(String scalesName) {
+      super(scalesName, view.dtype(scalesName), view.shape(scalesName));
+    }
+
+    @Override
+    void verify() {
+      original.verify(name);
     }
 
     @Override

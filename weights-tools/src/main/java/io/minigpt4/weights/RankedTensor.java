@@ -93,6 +93,11 @@ final class RankedTensor extends PlannedTensor {
   }
 
   @Override
+  void verify() {
+    ranks.forEach(checkpoint -> checkpoint.verify(source));
+  }
+
+  @Override
   void prepare() {
     parts = ranks.stream().map(checkpoint -> checkpoint.tensor(source).segment()).toList();
   }

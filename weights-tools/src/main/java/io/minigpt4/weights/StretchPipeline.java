@@ -10,6 +10,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /**
@@ -35,7 +36,7 @@ final class StretchPipeline implements AutoCloseable {
     int workers = Math.min(Runtime.getRuntime().availableProcessors(), MOST_THREADS);
     threads =
         Executors.newFixedThreadPool(
-            workers, Thread.ofPlatform().daemon().name("stretch-", 0).factory());
+            workers + 1, Thread.ofPlatform().daemon().name("stretch-", 0).factory());
     long most = tensors.stream().mapToLong(t -> atOnce(t) * t.dtype().bytes()).max().orElse(0);
     // One being written and one waiting beside those that are being made.
     for (int i = 0; i < workers + 2; i++) {
@@ -47,6 +48,33 @@ final class StretchPipeline implements AutoCloseable {
   private static long atOnce(PlannedTensor tensor) {
     long grain = tensor.grain();
     return Math.min(tensor.elements(), Math.max(1, STRETCH / grain) * grain);
+  }
+
+  /**
+   * Makes tensors, one after the other, each once it is seen to be {@linkplain PlannedTensor#verify
+   * as it was written}. That is seen while the one before is made, which also brings it from the
+   * disk in time.
+   *
+   * @param sink takes the stretches of each tensor, see {@link #make(PlannedTensor, Consumer)}
+   */
+  void make(List<PlannedTensor> inOrder, BiConsumer<PlannedTensor, MemorySegment> sink) {
+    Deque<CompletableFuture<Void>> seen = new ArrayDeque<>();
+    for (int i = 0; i < inOrder.size(); i++) {
+      for (int next = i + seen.size(); next < inOrder.size() && next <= i + 1; next++) {
+        seen.add(CompletableFuture.runAsync(inOrder.get(next)::verify, threads));
+      }
+      join(seen.remove());
+      PlannedTensor tensor = inOrder.get(i);
+      make(tensor, stretch -> sink.accept(tensor, stretch));
+    }
+  }
+
+  private static <T> T join(CompletableFuture<T> future) {
+    try {
+      return future.join();
+    } catch (CompletionException e) {
+      throw e.getCause() instanceof RuntimeException reason ? reason : e;
+    }
   }
 
   /**
@@ -71,10 +99,8 @@ final class StretchPipeline implements AutoCloseable {
           MemorySegment room = rooms.get((int) (begun % rooms.size()));
           ahead.add(begin(tensor, begun * atOnce, atOnce, room));
         }
-        sink.accept(ahead.remove().join());
+        sink.accept(join(ahead.remove()));
       }
-    } catch (CompletionException e) {
-      throw e.getCause() instanceof RuntimeException reason ? reason : e;
     } finally {
       // What the others work with must not go away under them.
       ahead.forEach(stretch -> stretch.handle((made, failure) -> made).join());

@@ -33,6 +33,12 @@ final class SumTensor extends PlannedTensor {
   }
 
   @Override
+  void verify() {
+    base.verify(name());
+    delta.verify(name());
+  }
+
+  @Override
   void prepare() {
     baseMemory = base.tensor(name()).segment();
     deltaMemory = delta.tensor(name()).segment();

@@ -27,8 +27,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "verify",
     description =
-        "Checks weights: the files' checksums if the folder has them, that all values are finite,"
-            + " and that a model's tensors have the shapes that its config says and load.",
+        "Checks weights: the files' checksums if the folder has them and those within PyTorch's"
+            + " files, that all values are finite, and that a model's tensors have the shapes that its config says and load.",
     mixinStandardHelpOptions = true)
 final class VerifyCommand implements Callable<Integer> {
   @Spec private CommandSpec spec = CommandSpec.create();
@@ -41,10 +41,15 @@ final class VerifyCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     try (Checkpoint checkpoint = Weights.open(path)) {
       int files = checksums();
-      int tensors = finite(checkpoint);
+      int summed = finite(checkpoint);
       String shapes = shapes(checkpoint);
       if (files > 0) {
         out.println("checksums: " + files + " files are as they were written");
+      }
+      int tensors = checkpoint.names().size();
+      if (summed > 0) {
+        out.println(
+            "checksums: " + summed + " of " + tensors + " tensors are as they were written");
       }
       out.println("values: all of " + tensors + " tensors are finite");
       if (!shapes.isEmpty()) {
@@ -79,15 +84,17 @@ final class VerifyCommand implements Callable<Integer> {
     return noted.size();
   }
 
-  /** How many tensors there are, all of whose values are finite. */
+  /** Sees that all values are finite; how many of the tensors have a checksum, which fits. */
   private static int finite(Checkpoint checkpoint) {
     long total = 0;
     for (String name : checkpoint.names()) {
       total += Tensor.elements(checkpoint.shape(name)) * checkpoint.dtype(name).bytes();
     }
     long done = 0;
+    int summed = 0;
     try (ProgressBar bar = ProgressBar.onStderr("checking")) {
       for (String name : checkpoint.names()) {
+        summed += checkpoint.verify(name) ? 1 : 0;
         Tensor tensor = checkpoint.tensor(name);
         if (tensor.dtype().isFloating()) {
           requireFinite(checkpoint.source(name), name, tensor);
@@ -96,7 +103,7 @@ final class VerifyCommand implements Callable<Integer> {
         bar.bytes(done, total);
       }
     }
-    return checkpoint.names().size();
+    return summed;
   }
 
   private static void requireFinite(String where, String name, Tensor tensor) {
