@@ -21,10 +21,11 @@ class ParityCommandTest {
     int code =
         line.execute("--small", "--layers", "1", "--threads", "2", "--json", file.toString());
     assertThat(text.toString())
-        .containsPattern("LLaMA, prefill of 20 +error 0.0e\\+00  passed")
+        .containsPattern("LLaMA, prefill of 20 +error \\S+  passed")
         .containsPattern("the same best token +9 of 9")
         .containsPattern("vision transformer, one image +error 0.0e\\+00  passed")
-        .containsPattern("Q-Former, one image +error 0.0e\\+00  passed");
+        .containsPattern("Q-Former, one image +error 0.0e\\+00  passed")
+        .doesNotContain("FAILED");
     assertThat(code).isZero();
     assertThat(SavedReport.read(file).rows()).hasSize(11);
   }
