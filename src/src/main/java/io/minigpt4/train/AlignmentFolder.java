@@ -2,12 +2,15 @@ package io.minigpt4.train;
 
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -70,7 +73,10 @@ public final class AlignmentFolder implements SampleSource {
     Path file = folder.resolve("filter_cap.json");
     if (!Files.isRegularFile(file)) {
       throw new UserException(
-          file + " does not exist: the alignment set is a folder with filter_cap.json and image/");
+          file
+              + " does not exist: the alignment set is a folder with filter_cap.json and image/;"
+              + " tar shards are named one by one or as a range, "
+              + folder.resolve("{00000..00009}.tar"));
     }
     List<Pair> pairs = new ArrayList<>();
     try (JsonParser in = new JsonFactory().createParser(file.toFile())) {
@@ -81,11 +87,15 @@ public final class AlignmentFolder implements SampleSource {
           }
         }
       }
-    } catch (JacksonException e) {
+    } catch (StreamConstraintsException e) {
       throw new UserException(
-          file + ":" + e.getLocation().getLineNr() + ": " + e.getOriginalMessage(), e);
+          file + " has a text, a number or a nesting that is longer than any caption's", e);
+    } catch (JacksonException e) {
+      JsonLocation at = e.getLocation();
+      throw new UserException(
+          file + (at == null ? "" : ":" + at.getLineNr()) + ": " + e.getOriginalMessage(), e);
     } catch (IOException e) {
-      throw new UserException(file + " cannot be read: " + e.getMessage(), e);
+      throw unreadable(file, e);
     }
     if (pairs.isEmpty()) {
       throw new UserException(file + " has no annotations of image_id and caption");
@@ -138,6 +148,15 @@ public final class AlignmentFolder implements SampleSource {
     return value;
   }
 
+  /** The message for a file that the operating system does not give us. */
+  static UserException unreadable(Path file, IOException e) {
+    return new UserException(
+        e instanceof NoSuchFileException
+            ? file + " does not exist"
+            : file + " cannot be read: " + UserException.reason(e),
+        e);
+  }
+
   @Override
   public Draw next() {
     long number = next++ * ranks + rank;
@@ -162,7 +181,7 @@ public final class AlignmentFolder implements SampleSource {
           byte[] bytes = Files.readAllBytes(image);
           return maker.make(image.toString(), bytes, pair.caption, Dice.of(~seed, number));
         } catch (IOException e) {
-          throw new UserException(image + " cannot be read: " + e.getMessage(), e);
+          throw unreadable(image, e);
         }
       }
     };

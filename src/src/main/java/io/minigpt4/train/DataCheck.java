@@ -99,7 +99,8 @@ public final class DataCheck {
    * Reads a set.
    *
    * @param storage a folder of the alignment set's layout, or paths of archives with brace ranges
-   * @throws UserException if a folder's captions are missing or malformed
+   * @throws UserException if a folder's captions are missing or malformed, or a range matches
+   *     nothing
    * @throws InterruptedException if the thread is interrupted
    */
   public static Report run(List<String> storage, int threads, Listener listener)
@@ -115,7 +116,7 @@ public final class DataCheck {
         }
         continue;
       }
-      for (String shard : Shards.expand(place)) {
+      for (String shard : Shards.existing(place)) {
         shards++;
         tasks.add(() -> check.shard(shard));
       }
@@ -168,7 +169,7 @@ public final class DataCheck {
     try {
       sample(image.toString(), Files.readAllBytes(image), caption);
     } catch (IOException e) {
-      broken(new UserException(image + " cannot be read: " + e.getMessage(), e), false);
+      broken(AlignmentFolder.unreadable(image, e), false);
     } catch (UserException e) {
       broken(e, false);
     }

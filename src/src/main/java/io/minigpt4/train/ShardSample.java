@@ -2,12 +2,17 @@ package io.minigpt4.train;
 
 import io.minigpt4.config.JsonFile;
 import io.minigpt4.tensor.UserException;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 
 /** A picture and its caption among the members of a tar archive that have one basename. */
 final class ShardSample {
+  /** A caption has some hundreds of bytes; what is beside it in a .json file, a few thousand. */
+  private static final int MOST_TEXT = 1 << 20;
+
   private static final List<String> PICTURES = List.of("jpg", "jpeg", "png", "webp");
 
   private final byte[] picture;
@@ -44,15 +49,26 @@ final class ShardSample {
     return caption;
   }
 
+  private static String text(byte[] bytes, String name) {
+    if (bytes.length > MOST_TEXT) {
+      throw new UserException(name + ": a caption of " + bytes.length + " bytes");
+    }
+    try {
+      return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes)).toString();
+    } catch (CharacterCodingException e) {
+      throw new UserException(name + ": a caption that is not UTF-8", e);
+    }
+  }
+
   private static String caption(Map<String, byte[]> members, String name) {
     byte[] json = members.get("json");
     if (json != null) {
-      return JsonFile.parse(name, new String(json, StandardCharsets.UTF_8)).get("caption").asText();
+      return JsonFile.parse(name, text(json, name)).get("caption").asText();
     }
     byte[] text = members.get("txt");
     if (text == null) {
       throw new UserException(name + ": no caption among " + members.keySet());
     }
-    return new String(text, StandardCharsets.UTF_8);
+    return text(text, name);
   }
 }

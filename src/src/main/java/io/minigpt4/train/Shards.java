@@ -1,6 +1,8 @@
 package io.minigpt4.train;
 
 import io.minigpt4.tensor.UserException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
@@ -41,6 +43,23 @@ public final class Shards {
       for (int i = from; i <= to; i++) {
         names.add(pattern.substring(0, range.start()) + pad(i, width) + rest);
       }
+    }
+    return names;
+  }
+
+  /**
+   * All names that a pattern stands for, of which there is at least one: some are missing from a
+   * set that was fetched in part, all only where the path is wrong.
+   *
+   * @throws UserException if a range runs backwards or there is none of the files
+   */
+  static List<String> existing(String pattern) {
+    List<String> names = expand(pattern);
+    if (names.stream().noneMatch(name -> Files.exists(Path.of(name)))) {
+      throw new UserException(
+          names.size() == 1
+              ? pattern + " does not exist"
+              : "none of the " + names.size() + " files of " + pattern + " exists");
     }
     return names;
   }

@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -50,10 +49,8 @@ final class TarShard implements AutoCloseable {
     try {
       channel = FileChannel.open(file);
       size = channel.size();
-    } catch (NoSuchFileException e) {
-      throw new UserException(file + " does not exist", e);
     } catch (IOException e) {
-      throw new UserException(file + " cannot be read: " + e.getMessage(), e);
+      throw AlignmentFolder.unreadable(file, e);
     }
   }
 
@@ -75,7 +72,7 @@ final class TarShard implements AutoCloseable {
       }
       return end;
     } catch (IOException e) {
-      throw new UserException(file + " cannot be read: " + e.getMessage(), e);
+      throw AlignmentFolder.unreadable(file, e);
     }
   }
 
@@ -92,7 +89,7 @@ final class TarShard implements AutoCloseable {
         members.put(m.extension(), bytes(m.start, (int) m.length));
       }
     } catch (IOException e) {
-      throw new UserException(file + " cannot be read: " + e.getMessage(), e);
+      throw AlignmentFolder.unreadable(file, e);
     }
     return members;
   }
@@ -107,7 +104,12 @@ final class TarShard implements AutoCloseable {
         return null;
       }
       if (!isHeader(header)) {
-        throw new UserException(file + " is no tar archive, or damaged at byte " + at);
+        throw new UserException(
+            at > 0
+                ? file + " is damaged at byte " + at
+                : isGzip(header)
+                    ? file + " is compressed: unpack it with gunzip"
+                    : file + " is no tar archive, or damaged at its beginning");
       }
       long length = octal(header, 124, 12, at);
       long start = at + BLOCK;
@@ -128,10 +130,15 @@ final class TarShard implements AutoCloseable {
       }
       at = next;
     }
-    if (at != size && at < size) {
-      throw new UserException(file + " breaks off at byte " + at);
+    if (at < size) {
+      throw new UserException(
+          at == 0 ? file + " is no tar archive" : file + " breaks off at byte " + at);
     }
     return null;
+  }
+
+  private static boolean isGzip(byte[] header) {
+    return header[0] == 0x1f && header[1] == (byte) 0x8b;
   }
 
   /** Whether the sum of the bytes is the one that the header states. */

@@ -149,8 +149,8 @@ class TrainCommandTest {
     Files.delete(folder.resolve("data/image/0.jpg"));
     assertThat(run("data", "check", data)).isEqualTo(Commands.FAILED);
     assertThat(out.toString()).contains("broken: ", "0.jpg", "samples         0, broken 1");
-    assertThat(run("data", "check", output())).isEqualTo(Commands.FAILED);
-    assertThat(out.toString()).contains("run does not exist", "shards          1, damaged 1");
+    assertThat(run("data", "check", output())).isEqualTo(Commands.BAD_INPUT);
+    assertThat(err.toString()).contains("run does not exist").hasLineCount(1);
     assertThat(run("data")).isEqualTo(Commands.BAD_INPUT);
   }
 

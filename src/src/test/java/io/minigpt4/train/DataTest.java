@@ -13,7 +13,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -197,14 +200,67 @@ class DataTest {
         .anyMatch(p -> p.contains("02.tar does not exist"));
   }
 
-  @Test
-  void somethingElseThanATarIsSaidToBeNone() throws Exception {
+  @ParameterizedTest
+  @CsvSource({
+    "this is text, 100, is no tar archive",
+    "short, 1, is no tar archive",
+    "'\u001f\u008b\u0008', 300, is compressed"
+  })
+  void somethingElseThanATarIsSaidToBeNone(String text, int times, String message)
+      throws Exception {
     Path file = folder.resolve("00.tar");
-    Files.write(file, new byte[2048]);
-    Files.writeString(file, "this is text ".repeat(100));
+    Files.writeString(file, text.repeat(times), StandardCharsets.ISO_8859_1);
     try (TarShard tar = new TarShard(file)) {
-      assertThatThrownBy(() -> tar.endOfSample(0)).hasMessageContaining("is no tar archive");
+      assertThatThrownBy(() -> tar.endOfSample(0)).hasMessageContaining(message);
     }
+  }
+
+  @Test
+  void captionsThatAreNoneAreBroken() throws Exception {
+    byte[] latin = "caf\u00e9".getBytes(StandardCharsets.ISO_8859_1);
+    byte[] json = "{\"caption\": \"caf\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1);
+    for (Map<String, byte[]> members :
+        List.of(Map.of("png", picture(), "txt", latin), Map.of("png", picture(), "json", json))) {
+      assertThatThrownBy(() -> ShardSample.of(members, "here"))
+          .isInstanceOf(UserException.class)
+          .hasMessage("here: a caption that is not UTF-8");
+    }
+    Map<String, byte[]> endless = Map.of("png", picture(), "json", new byte[30_000_000]);
+    assertThatThrownBy(() -> ShardSample.of(endless, "here"))
+        .isInstanceOf(UserException.class)
+        .hasMessage("here: a caption of 30000000 bytes");
+  }
+
+  @Test
+  void aPathThatMatchesNothingIsAMistake() {
+    DataCheck.Listener listener =
+        new DataCheck.Listener() {
+          @Override
+          public void broken(String problem) {}
+
+          @Override
+          public void progress(int done, int all) {}
+        };
+    assertThatThrownBy(() -> DataCheck.run(List.of(folder + "/{05..09}.tar"), 1, listener))
+        .isInstanceOf(UserException.class)
+        .hasMessage("none of the 5 files of " + folder + "/{05..09}.tar exists");
+    assertThatThrownBy(() -> DataCheck.run(List.of(folder + "/1.tar"), 1, listener))
+        .isInstanceOf(UserException.class)
+        .hasMessage(folder + "/1.tar does not exist");
+    assertThatThrownBy(() -> DataCheck.run(List.of(folder.toString()), 1, listener))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("tar shards are named");
+  }
+
+  @Test
+  void anEndlessCaptionIsRefusedInWords() throws Exception {
+    String caption = "a".repeat(30_000_000);
+    Files.writeString(
+        folder.resolve("filter_cap.json"),
+        "{\"annotations\": [{\"image_id\": \"1\", \"caption\": \"" + caption + "\"}]}");
+    assertThatThrownBy(() -> AlignmentFolder.pairs(folder))
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("longer than any caption's");
   }
 
   @Test
@@ -217,6 +273,7 @@ class DataTest {
     Files.write(folder.resolve("image/2.jpg"), picture());
     Files.write(folder.resolve("image/5.jpg"), picture());
     List<String> broken = new ArrayList<>();
+    Set<String> problems = new HashSet<>();
     try (TinyTraining training = new TinyTraining()) {
       List<String> prompts = List.of("<Img><ImageHere></Img> Say.");
       SampleMaker maker =
@@ -226,11 +283,20 @@ class DataTest {
       assertThatThrownBy(() -> set.seek("999999999999999999"))
           .isInstanceOf(UserException.class)
           .hasMessageContaining("is no place in");
-      try (SampleLoader loader = new SampleLoader(set, 1, 0, (name, p) -> broken.add(name))) {
+      try (SampleLoader loader =
+          new SampleLoader(
+              set,
+              1,
+              0,
+              (name, problem) -> {
+                broken.add(name);
+                problems.add(problem);
+              })) {
         List<String> said = loader.next(8).stream().map(sample -> said(training, sample)).toList();
         assertThat(said).containsOnly("Two Stars.", "one");
         assertThat(said.stream().filter("one"::equals)).hasSize(4);
         assertThat(broken).isNotEmpty().allMatch(name -> name.endsWith("7.jpg"));
+        assertThat(problems).containsExactly(folder.resolve("image/7.jpg") + " does not exist");
       }
     }
   }
