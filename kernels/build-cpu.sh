@@ -13,7 +13,7 @@ compile() {
   gcc -std=c11 -O2 -fPIC -ffreestanding -fno-builtin -fno-stack-protector -ftls-model=initial-exec -fno-asynchronous-unwind-tables \
     -fcf-protection=none -Wall -Wextra -Werror -ffile-prefix-map="$PWD"= "$@"
 }
-compile -c features.c "-DSOURCES=\"sha256 $(cat features.c guard.h guard.c vector.h panel.h attention.c dots.c product.c quantised.c | sha256sum | cut -d' ' -f1)\"" \
+compile -c features.c "-DSOURCES=\"sha256 $(cat features.c guard.h guard.c vector.h panel.h unquantise.h attention.c brain.c dots.c product.c quantised.c | sha256sum | cut -d' ' -f1)\"" \
   -o "$work/features.o"
 compile -c guard.c -o "$work/guard.o"
 compile $avx2 -c dots.c -o "$work/dots_avx2.o"
@@ -22,6 +22,7 @@ compile $avx2 -c attention.c -o "$work/attention_avx2.o"
 compile $avx512 -c attention.c -o "$work/attention_avx512.o"
 compile $avx2 -c product.c -o "$work/product_avx2.o"
 compile $avx512 -c product.c -o "$work/product_avx512.o"
+compile $avx512 -mavx512bf16 -c brain.c -o "$work/brain.o"
 compile $avx512 -mavx512vnni -c quantised.c -o "$work/quantised.o"
 gcc -shared -nostdlib -Wl,--build-id=none,-z,noexecstack,-z,relro,-z,now,--hash-style=gnu -s "$work"/*.o -o "$out"
 # The one function of the C library's, whichever that is.

@@ -2,7 +2,7 @@
 #include <cpuid.h>
 
 // Bits of mg_features.
-enum { AVX2 = 1, AVX512 = 2, AVX512_VNNI = 4 };
+enum { AVX2 = 1, AVX512 = 2, AVX512_VNNI = 4, AVX512_BF16 = 8 };
 
 static unsigned enabled_registers(void) {
   unsigned low, high;
@@ -29,6 +29,10 @@ int mg_features(void) {
     out |= AVX512;
     if (all(c7, bit_AVX512VNNI)) {
       out |= AVX512_VNNI;
+    }
+    unsigned a1, b1, c1, d1;
+    if (__get_cpuid_count(7, 1, &a1, &b1, &c1, &d1) && all(a1, bit_AVX512BF16)) {
+      out |= AVX512_BF16;
     }
   }
   return out;

@@ -4,6 +4,10 @@
 // A tile is up to 14 rows by two vectors with AVX-512, 28 of the 32 registers; of the panel it reads 128 bytes for as
 // many multiplications as take 14 cycles or more. With AVX2 it is up to 6 rows.
 
+#ifndef MULTIPLY_ADD
+#define MULTIPLY_ADD fma
+#endif
+
 enum { WIDTH = 2 * LANES };
 
 #if LANES_16
@@ -102,7 +106,7 @@ INLINE void tile(int rows, int vectors, int add, const float *x, long x_row, lon
         const vector value = all(x[r * x_row + c * x_column]);
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) {
-          sum[r][v] = fma(value, columns[v], sum[r][v]);
+          sum[r][v] = MULTIPLY_ADD(value, columns[v], sum[r][v]);
         }
       }
     }

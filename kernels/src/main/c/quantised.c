@@ -9,6 +9,7 @@
 // Bytes: the weights once. A line of 64 bytes takes eight instructions in 8 bits, fourteen in 4.
 #include "guard.h"
 #include "vector.h"
+#include "unquantise.h"
 
 enum { DIGITS = 3, LINE = 64, HEADER = 64 };
 
@@ -54,10 +55,6 @@ INLINE void cut(const float *x, __mmask16 inside, float factor, __m512i digit[DI
     digit[d] = _mm512_srai_epi32(_mm512_slli_epi32(rest, 24), 24);
     rest = _mm512_srai_epi32(_mm512_sub_epi32(rest, digit[d]), 8);
   }
-}
-
-INLINE __mmask16 lanes_before(int end) {
-  return (__mmask16)(end >= LANES ? 0xffff : end <= 0 ? 0 : (1u << end) - 1);
 }
 
 INLINE vector join(__m512i d0, __m512i d1, __m512i d2) {
@@ -314,8 +311,7 @@ static __attribute__((noinline)) void floats_of_bytes(const char *w, long row_by
     const vector scale = all(scales[r]);
     for (int i = 0; i < n; i += LANES) {
       const __mmask16 inside = lanes_before(n - i);
-      const __m512i some = _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(inside, w + from + i));
-      _mm512_mask_storeu_ps(to + i, inside, _mm512_cvtepi32_ps(some) * scale);
+      _mm512_mask_storeu_ps(to + i, inside, of_bytes(w + from + i, inside, scale));
     }
   }
 }
@@ -324,11 +320,7 @@ static __attribute__((noinline)) void floats_of_nibbles(const char *w, long row_
                                                         int group, int rows, int from, int n, float *to) {
   for (int r = 0; r < rows; r++, w += row_bytes, scales += scale_bytes, to += n) {
     for (int i = 0; i < n; i += LANES) {
-      const int part = (from + i) / LANES, line = part / 8;
-      const vector scale = load_brain(scales + (long)line / (group / 8) * 2 * LANES);
-      const __m512i turned = _mm512_rorv_epi32(load_ints(w + (long)line * LINE), _mm512_set1_epi32(3 + 4 * (part % 8)));
-      const __m512i some = _mm512_sub_epi32(_mm512_and_si512(turned, _mm512_set1_epi32(15)), _mm512_set1_epi32(8));
-      _mm512_mask_storeu_ps(to + i, lanes_before(n - i), _mm512_cvtepi32_ps(some) * scale);
+      _mm512_mask_storeu_ps(to + i, lanes_before(n - i), of_nibbles(w, scales, group, from + i));
     }
   }
 }

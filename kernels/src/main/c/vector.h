@@ -1,5 +1,6 @@
 // Vectors of float32 of the width that the compiler is told to compile for: 16 lanes with AVX-512, 8 with AVX2 and
 // F16C. Everything is inlined into loops whose bounds are constants, so that the arrays of sums in them are registers.
+#pragma once
 #include <immintrin.h>
 
 #define INLINE static inline __attribute__((always_inline))

@@ -11,10 +11,10 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
-import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The processor's kernels: products with weights that come from memory, by instructions that the
@@ -32,18 +32,19 @@ public final class CpuLibrary {
 
   private static final int AVX512 = 2;
   private static final int AVX512_VNNI = 4;
+  private static final int AVX512_BF16 = 8;
 
   private static final MethodHandle DOTS =
-      handle(
+      Calls.handle(
           JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG,
           JAVA_LONG);
-  private static final MethodHandle PRODUCT =
-      handle(
+  static final MethodHandle PRODUCT =
+      Calls.handle(
           JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT,
           JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG,
           JAVA_INT);
   private static final MethodHandle ATTENTION =
-      handle(
+      Calls.handle(
           JAVA_INT,
           JAVA_LONG,
           JAVA_LONG,
@@ -60,7 +61,7 @@ public final class CpuLibrary {
           JAVA_LONG,
           JAVA_LONG);
   private static final MethodHandle ATTENTION_ROW =
-      handle(
+      Calls.handle(
           JAVA_INT,
           JAVA_LONG,
           JAVA_INT,
@@ -72,7 +73,7 @@ public final class CpuLibrary {
           JAVA_LONG,
           JAVA_LONG);
   private static final MethodHandle ATTENTION_BACKWARD =
-      handle(
+      Calls.handle(
           JAVA_LONG,
           JAVA_LONG,
           JAVA_LONG,
@@ -94,20 +95,21 @@ public final class CpuLibrary {
       Linker.nativeLinker()
           .downcallHandle(FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT));
   private static final MethodHandle Q8_ARRANGE =
-      plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG);
+      Calls.plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG);
   private static final MethodHandle Q8_DOTS =
-      handle(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
+      Calls.handle(
+          JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle Q4_ARRANGE =
-      plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+      Calls.plainHandle(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
   private static final MethodHandle Q4_DOTS =
-      handle(
+      Calls.handle(
           JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG,
           JAVA_LONG);
 
   private static final MethodHandle Q8_FLOATS =
-      handle(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
+      Calls.handle(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG);
   private static final MethodHandle Q4_FLOATS =
-      handle(
+      Calls.handle(
           JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
           JAVA_LONG);
 
@@ -126,6 +128,7 @@ public final class CpuLibrary {
   private final MemorySegment q4Floats;
   private final MemorySegment q4Arrange;
   private final MemorySegment q4Dots;
+  private final @Nullable BrainProducts brains;
 
   private CpuLibrary(SymbolLookup symbols, int features) {
     this.features = features;
@@ -145,22 +148,7 @@ public final class CpuLibrary {
     q4Floats = symbols.findOrThrow("mg_q4_floats");
     q4Arrange = symbols.findOrThrow("mg_q4_arrange");
     q4Dots = symbols.findOrThrow("mg_q4_dots");
-  }
-
-  /** Calls a function that returns whether memory that it had to read could not be read. */
-  private static MethodHandle handle(MemoryLayout... arguments) {
-    return Linker.nativeLinker().downcallHandle(FunctionDescriptor.of(JAVA_INT, arguments));
-  }
-
-  private static MethodHandle plainHandle(MemoryLayout... arguments) {
-    return Linker.nativeLinker().downcallHandle(FunctionDescriptor.ofVoid(arguments));
-  }
-
-  /** Throws what the virtual machine throws when such memory is read by Java. */
-  private static void check(int unreadable) {
-    if (unreadable != 0) {
-      throw new InternalError("a kernel read memory that cannot be read");
-    }
+    brains = (features & AVX512_BF16) == 0 ? null : new BrainProducts(symbols);
   }
 
   /**
@@ -209,13 +197,18 @@ public final class CpuLibrary {
     try {
       return (int) handle.invokeExact();
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
-  /** The widest vectors that are used, for people: AVX2, AVX-512 or AVX-512 VNNI. */
+  /** The widest vectors that are used, for people: AVX2, AVX-512 or AVX-512 VNNI BF16. */
   public String instructions() {
-    return where + (hasQuantised() ? " VNNI" : "");
+    return where + (hasQuantised() ? " VNNI" : "") + (brains == null ? "" : " BF16");
+  }
+
+  /** Products by dot products of bfloat16; null where the processor has none. */
+  public @Nullable BrainProducts brains() {
+    return brains;
   }
 
   /** Whether the functions for quantised weights may be called. */
@@ -234,9 +227,10 @@ public final class CpuLibrary {
   public void dots(
       Element type, long x, int m, long w, long rowBytes, int n, int k, long out, long outStride) {
     try {
-      check((int) DOTS.invokeExact(dots, type.code(), x, m, w, rowBytes, n, k, out, outStride));
+      Calls.check(
+          (int) DOTS.invokeExact(dots, type.code(), x, m, w, rowBytes, n, k, out, outStride));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -284,7 +278,7 @@ public final class CpuLibrary {
       long next,
       int nextK) {
     try {
-      check(
+      Calls.check(
           (int)
               PRODUCT.invokeExact(
                   product,
@@ -306,7 +300,7 @@ public final class CpuLibrary {
                   next,
                   nextK));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -315,7 +309,7 @@ public final class CpuLibrary {
     try {
       return (long) SCRATCH.invokeExact(attentionScratch, rows, dims, step);
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -347,7 +341,7 @@ public final class CpuLibrary {
       long outStride,
       long scratch) {
     try {
-      check(
+      Calls.check(
           (int)
               ATTENTION.invokeExact(
                   attention,
@@ -367,7 +361,7 @@ public final class CpuLibrary {
                   outStride,
                   scratch));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -399,7 +393,7 @@ public final class CpuLibrary {
       long out,
       long scratch) {
     try {
-      check(
+      Calls.check(
           (int)
               ATTENTION_ROW.invokeExact(
                   attentionRow,
@@ -414,7 +408,7 @@ public final class CpuLibrary {
                   out,
                   scratch));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -430,7 +424,7 @@ public final class CpuLibrary {
     try {
       return (long) SCRATCH.invokeExact(attentionBackwardScratch, rows, dims, step);
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -464,7 +458,7 @@ public final class CpuLibrary {
       long dvStride,
       long scratch) {
     try {
-      check(
+      Calls.check(
           (int)
               ATTENTION_BACKWARD.invokeExact(
                   attentionBackward,
@@ -486,7 +480,7 @@ public final class CpuLibrary {
                   dvStride,
                   scratch));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -504,7 +498,7 @@ public final class CpuLibrary {
     try {
       Q8_ARRANGE.invokeExact(q8Arrange, x, xStride, m, k, to);
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -518,9 +512,9 @@ public final class CpuLibrary {
   public void dotsOfBytes(
       long x, int m, long w, long scales, int n, int k, long out, long outStride) {
     try {
-      check((int) Q8_DOTS.invokeExact(q8Dots, x, m, w, scales, n, k, out, outStride));
+      Calls.check((int) Q8_DOTS.invokeExact(q8Dots, x, m, w, scales, n, k, out, outStride));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -540,7 +534,7 @@ public final class CpuLibrary {
     try {
       Q4_ARRANGE.invokeExact(q4Arrange, x, xStride, m, k, blocks, group, to);
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -554,9 +548,10 @@ public final class CpuLibrary {
   public void dotsOfNibbles(
       long x, int m, long w, long scales, int n, int blocks, int group, long out, long outStride) {
     try {
-      check((int) Q4_DOTS.invokeExact(q4Dots, x, m, w, scales, n, blocks, group, out, outStride));
+      Calls.check(
+          (int) Q4_DOTS.invokeExact(q4Dots, x, m, w, scales, n, blocks, group, out, outStride));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -569,9 +564,9 @@ public final class CpuLibrary {
   public void floatsOfBytes(
       long w, long rowBytes, long scales, int rows, int from, int n, long to) {
     try {
-      check((int) Q8_FLOATS.invokeExact(q8Floats, w, rowBytes, scales, rows, from, n, to));
+      Calls.check((int) Q8_FLOATS.invokeExact(q8Floats, w, rowBytes, scales, rows, from, n, to));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
   }
 
@@ -594,19 +589,12 @@ public final class CpuLibrary {
       int n,
       long to) {
     try {
-      check(
+      Calls.check(
           (int)
               Q4_FLOATS.invokeExact(
                   q4Floats, w, rowBytes, scales, scaleBytes, group, rows, from, n, to));
     } catch (Throwable e) {
-      throw failed(e);
+      throw Calls.failed(e);
     }
-  }
-
-  private static RuntimeException failed(Throwable e) {
-    if (e instanceof Error error) {
-      throw error;
-    }
-    return e instanceof RuntimeException runtime ? runtime : new IllegalStateException(e);
   }
 }

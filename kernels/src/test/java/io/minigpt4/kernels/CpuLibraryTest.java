@@ -55,7 +55,9 @@ class CpuLibraryTest {
             "guard.c",
             "vector.h",
             "panel.h",
+            "unquantise.h",
             "attention.c",
+            "brain.c",
             "dots.c",
             "product.c",
             "quantised.c")) {

@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -125,13 +126,15 @@ final class ModelOptions {
   }
 
   /**
-   * As {@link #openToServe}, with a GPU for each process of a machine.
+   * As {@link #openToServe}, with a GPU for each process of a machine, and in float32 throughout on
+   * the CPU.
    *
    * @param localRank this process's number on its machine
    */
   Devices openForTraining(Devices.Finder finder, int localRank) {
     boolean own = device.equals("cuda") || (device.equals("auto") && finder.hasTrace());
-    return openDevices(false, finder, own && localRank > 0 ? "cuda:" + localRank : device);
+    String name = own && localRank > 0 ? "cuda:" + localRank : device;
+    return openDevices(CpuOps::createExact, finder, name);
   }
 
   /** Whether the model is the one inside the jar. */
@@ -145,25 +148,21 @@ final class ModelOptions {
    * @throws UserException if there is no such device, or it cannot be used
    */
   Devices openDevices() {
-    return openDevices(isBuiltIn(), Devices.SYSTEM, device);
+    return openDevices(isBuiltIn() ? CpuOps::createScalar : CpuOps::create, Devices.SYSTEM, device);
   }
 
   /** As {@link #openDevices}, with what computes quickest in the long run. */
   Devices openToServe() {
-    return openDevices(false, Devices.SYSTEM, device);
+    return openDevices(CpuOps::create, Devices.SYSTEM, device);
   }
 
-  private Devices openDevices(boolean answersAtOnce, Devices.Finder finder, String name) {
+  private Devices openDevices(IntFunction<CpuOps> cpu, Devices.Finder finder, String name) {
     if (threads != null && (threads < 1 || threads > MOST_THREADS)) {
       throw new UserException(
           "--threads must be between 1 and " + MOST_THREADS + ", not " + threads);
     }
     int count = threads == null ? 0 : threads;
-    return Devices.open(
-        name,
-        cudaPath,
-        () -> answersAtOnce ? CpuOps.createScalar(count) : CpuOps.create(count),
-        finder);
+    return Devices.open(name, cudaPath, () -> cpu.apply(count), finder);
   }
 
   /**

@@ -29,8 +29,8 @@ public final class CpuOps implements Ops {
 
   private final Kernels kernels;
 
-  /** Whether keys and values may be kept in float16. */
-  private final boolean halfCaches;
+  /** Whether nothing is rounded that need not be. */
+  private final boolean exact;
 
   private final Team team;
   private final Arena arena = Arena.ofShared();
@@ -46,11 +46,11 @@ public final class CpuOps implements Ops {
   private final Scratch patches = new Scratch();
   private final Buffer staging = new Buffer(0);
 
-  private CpuOps(Kernels kernels, int threads, boolean halfCaches) {
+  private CpuOps(Kernels kernels, int threads, boolean exact) {
     this.kernels = kernels;
-    this.halfCaches = halfCaches;
+    this.exact = exact;
     this.team = new Team(threads);
-    this.linear = Linear.create(kernels, team);
+    this.linear = Linear.create(kernels, team, exact);
     this.perRow = new PerRowLinear(kernels, team);
     this.attention = new Attention(kernels, team);
     this.rope = new Rope(kernels, team);
@@ -68,25 +68,25 @@ public final class CpuOps implements Ops {
    * @throws UserException if this JVM was started without the Vector API
    */
   public static CpuOps create(int threads) {
-    return create(threads, /* halfCaches= */ true);
+    return create(threads, /* exact= */ false);
   }
 
   /**
-   * The same, but that keys and values are kept in float32 whatever the weights: for comparisons
-   * with other implementations.
+   * The same in float32 throughout: keys and values are kept in it, and products computed in it,
+   * whatever the weights. For training, and comparisons with other implementations.
    *
    * @param threads how many threads compute, the caller included; 0 for all processors
    * @throws UserException if this JVM was started without the Vector API
    */
   public static CpuOps createExact(int threads) {
-    return create(threads, /* halfCaches= */ false);
+    return create(threads, /* exact= */ true);
   }
 
-  private static CpuOps create(int threads, boolean halfCaches) {
+  private static CpuOps create(int threads, boolean exact) {
     try {
       CpuLibrary library = NativeProducts.library();
       Kernels kernels = library == null ? new VectorKernels() : new VectorKernels(library);
-      return create(threads, kernels, halfCaches);
+      return create(threads, kernels, exact);
     } catch (NoClassDefFoundError e) {
       throw new UserException(
           "this Java was started without the Vector API:"
@@ -114,19 +114,19 @@ public final class CpuOps implements Ops {
   public static CpuOps createScalar(int threads) {
     CpuLibrary library = NativeProducts.library();
     Kernels kernels = library == null ? new ScalarKernels() : new ScalarKernels(library);
-    return create(threads, kernels, /* halfCaches= */ true);
+    return create(threads, kernels, /* exact= */ false);
   }
 
   static CpuOps create(int threads, Kernels kernels) {
-    return create(threads, kernels, /* halfCaches= */ true);
+    return create(threads, kernels, /* exact= */ false);
   }
 
-  private static CpuOps create(int threads, Kernels kernels, boolean halfCaches) {
+  private static CpuOps create(int threads, Kernels kernels, boolean exact) {
     if (threads < 0) {
       throw new IllegalArgumentException("threads must not be negative: " + threads);
     }
     int count = threads == 0 ? Runtime.getRuntime().availableProcessors() : threads;
-    return new CpuOps(kernels, count, halfCaches);
+    return new CpuOps(kernels, count, exact);
   }
 
   @Override
@@ -145,7 +145,7 @@ public final class CpuOps implements Ops {
    */
   @Override
   public DType cacheType(DType weights) {
-    boolean half = halfCaches && kernels.library() != null && weights != DType.F32;
+    boolean half = !exact && kernels.library() != null && weights != DType.F32;
     return half ? DType.F16 : DType.F32;
   }
 

@@ -44,12 +44,16 @@ abstract class Linear implements Team.Task, AutoCloseable {
     this.team = team;
   }
 
-  /** By native code where there is some, else by the tiles of {@code kernels}. */
-  static Linear create(Kernels kernels, Team team) {
+  /**
+   * By native code where there is some, else by the tiles of {@code kernels}.
+   *
+   * @param exact whether arithmetic must be float32 whatever the weights
+   */
+  static Linear create(Kernels kernels, Team team, boolean exact) {
     CpuLibrary library = kernels.library();
     return library == null
         ? new TiledLinear(kernels, team)
-        : new NativeLinear(library, kernels, team);
+        : new NativeLinear(library, kernels, team, exact);
   }
 
   /** Sets the right operand: w [n, k] of any type, in as many dimensions, bias [n] or 0. */

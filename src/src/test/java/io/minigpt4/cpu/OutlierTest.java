@@ -13,7 +13,8 @@ import org.junit.jupiter.api.Test;
 /**
  * Large language models have a few channels whose activations are tens of times larger than the
  * others (Dettmers et al. 2022, section 3). LLM.int8() keeps them in 16 bits and quantises the
- * other activations; here all activations stay float32, so that outliers must cost nothing at all.
+ * other activations; here all activations are float32 or bfloat16, whose error is each element's
+ * own, so that outliers must cost nothing at all.
  */
 class OutlierTest {
   private static final int ROWS = 8;

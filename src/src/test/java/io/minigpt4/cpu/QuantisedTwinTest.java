@@ -1,6 +1,7 @@
 package io.minigpt4.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.minigpt4.checkpoint.Quantiser;
 import io.minigpt4.tensor.DType;
@@ -9,6 +10,7 @@ import io.minigpt4.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.SplittableRandom;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -22,12 +24,16 @@ class QuantisedTwinTest {
   private final CpuOps scalar = CpuOps.create(1, new ScalarKernels());
 
   /** With native products where the machine runs them. */
-  private final CpuOps fastest = CpuOps.create(2);
+  private final CpuOps fastest = CpuOps.createExact(2);
+
+  /** By dot products of bfloat16 where the processor has them. */
+  private final CpuOps rounding = CpuOps.create(2);
 
   private final SplittableRandom random = new SplittableRandom(11);
 
   @AfterEach
   void close() {
+    rounding.close();
     fastest.close();
     vector.close();
     scalar.close();
@@ -88,7 +94,47 @@ class QuantisedTwinTest {
     }
   }
 
+  @ParameterizedTest
+  @CsvSource({
+    "1, 1, 2, 32",
+    "1, 9, 513, 32",
+    "2, 7, 34, 32",
+    "7, 9, 640, 64",
+    "8, 6, 1100, 32",
+    "17, 33, 520, 32",
+    "53, 130, 126, 128",
+    "30, 35, 4128, 128",
+    "257, 20, 88, 40"
+  })
+  void dotProductsOfBfloat16(int m, int n, int k, int group) {
+    assumeTrue(CpuOps.nativeProducts().contains("BF16"), CpuOps.nativeProducts());
+    for (DType type : new DType[] {DType.Q8, DType.Q4}) {
+      Tensor x = filled(m, k + 3).columns(2, k + 2);
+      Tensor w = new Quantiser(type, group).quantise(filled(n, k), Arena.ofAuto()).matrix();
+      Tensor bias = filled(n);
+      Tensor into = filled(m, n + 5);
+      float[] around = Floats.of(into.columns(n + 1, n + 5));
+      Tensor out = into.columns(1, n + 1);
+      rounding.linear(x, w, bias, out);
+      float[] expected = doubles(x, w, bias, k % 2 == 0 ? QuantisedTwinTest::brain : v -> v);
+      double absolute = 4e-6 * Math.sqrt(k) + 1e-6;
+      Floats.assertClose(Floats.of(out), expected, 2e-5, absolute, type.toString());
+      assertThat(Floats.of(into.columns(n + 1, n + 5))).containsExactly(around);
+      rounding.linear(x.slice(m / 2, m), w, bias, out.slice(m / 2, m));
+      Floats.assertClose(Floats.of(out), expected, 2e-5, absolute, type + ", fewer rows");
+    }
+  }
+
+  /** The nearest number that bfloat16 has. */
+  private static float brain(float value) {
+    return Float.intBitsToFloat(ScalarKernels.toBFloat16(value) << 16);
+  }
+
   private static float[] doubles(Tensor x, Tensor w, Tensor bias) {
+    return doubles(x, w, bias, v -> v);
+  }
+
+  private static float[] doubles(Tensor x, Tensor w, Tensor bias, UnaryOperator<Float> rounding) {
     QuantisedRows rows = new QuantisedRows();
     rows.set(w);
     float[] inputs = Floats.of(x);
@@ -100,7 +146,8 @@ class QuantisedTwinTest {
       for (int j = 0; j < n; j++) {
         double sum = biases[j];
         for (int c = 0; c < k; c++) {
-          sum += (double) inputs[i * k + c] * ScalarQuantised.element(rows, j, c);
+          float weight = rounding.apply(ScalarQuantised.element(rows, j, c));
+          sum += (double) rounding.apply(inputs[i * k + c]) * weight;
         }
         out[i * n + j] = (float) sum;
       }

@@ -30,8 +30,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class LlamaGoldenTest {
   private static final double TOLERANCE = 1e-4;
 
-  /** Where keys and values are kept in float16. */
-  private static final double HALF_TOLERANCE = 5e-3;
+  /** Where keys and values are kept in float16, or products are of bfloat16. */
+  private static final double HALF_TOLERANCE = 1e-2;
 
   private static CpuOps ops;
 
