@@ -1,24 +1,21 @@
-"""The stages `joint`, `settle` and `adapt`, which teach both eyes through the frozen language model, and `projection`.
+"""The stages `joint`, `settle` and `adapt`, which teach both eyes through the frozen language model.
 
-The first three train ViT, Q-Former and a projection by the language loss, which shows that a linear projection that works
-exists. `projection` forgets that one, freezes everything else and trains a fresh one by MiniGPT-4's own recipe in small:
-captions first, conversations second.
+They train ViT, Q-Former and a projection by the language loss, which shows that a linear projection that works exists. That one
+is thrown away: `minigpt4 train` makes the one that ships.
 """
 
 from __future__ import annotations
 
-import math
 import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from conversations import Talk, caption
 from model import MiniGpt4
 from optim import Optimizers
-from prompting import IGNORED, Example, Prompts, blip_caption
+from prompting import IGNORED, Example, Prompts
 from scenes import CELLS, MAX_OBJECTS, Scene, pixels, random_scene, render_varied
 from stage_language import ALIGNMENT_PROMPTS, Symbols, answers, batches
 from stage_vision import Heads, Holder, batch as vision_batch
@@ -104,45 +101,3 @@ class Meter:
         line = f"loss {self.loss / self.ids:.4f} ids right {self.right / self.ids:.4f}"
         self.loss, self.right, self.ids = 0.0, 0, 0
         return line
-
-
-def train_projection(model: MiniGpt4, prompts: Prompts, steps: tuple[int, int], images: int, seed: int, log) -> None:
-    """A fresh nn.Linear, captions for steps[0] steps, then conversations for steps[1]."""
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    model.requires_grad_(False)
-    scenes = [random_scene(rng) for _ in range(images)]
-    seen = []
-    with torch.no_grad():
-        for at in range(0, images, 50):
-            part = np.stack([pixels(render_varied(s, rng), model.image_size) for s in scenes[at:at + 50]])
-            seen.append(model.queries(model.patches(torch.from_numpy(part))))
-    frozen = torch.cat(seen)
-    model.llama_proj = nn.Linear(model.llama_proj.in_features, model.llama_proj.out_features)
-
-    def captioned(prompts, rng):
-        n = int(rng.integers(images))
-        return n, prompts.captioned(blip_caption(caption(scenes[n], rng)))
-
-    def conversed(prompts, rng):
-        n = int(rng.integers(images))
-        if rng.random() < 0.6:
-            return n, prompts.aligned(ALIGNMENT_PROMPTS[int(rng.integers(len(ALIGNMENT_PROMPTS)))], caption(scenes[n], rng))
-        return n, prompts.chat(Talk(scenes[n], rng).turns(int(rng.integers(3, 7))), True)
-
-    started = time.time()
-    for stage, (make, number, peak, low) in enumerate(((captioned, steps[0], 1e-2, 3e-3), (conversed, steps[1], 3e-3, 1e-5)), 1):
-        optimizer = torch.optim.AdamW([{"params": [model.llama_proj.weight], "weight_decay": 0.05},
-                                       {"params": [model.llama_proj.bias], "weight_decay": 0.0}], lr=peak, betas=(0.9, 0.999))
-        meter = Meter()
-        for step in range(1, number + 1):
-            lr = peak * step / 20 if step < 20 else low + (peak - low) * 0.5 * (1 + math.cos(math.pi * step / number))
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            groups = batches(prompts, rng, 2000, make)
-            for group in groups:
-                meter.learn(model, group, model.llama_proj(frozen[[n for n, _ in group]]), groups)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if step % 25 == 0 or step == 1:
-                log(f"projection, stage {stage}, {step}/{number} {meter.read()} {time.time() - started:.0f}s")

@@ -1,7 +1,8 @@
 """Trains the demo model, stage by stage: vision, tokenizer, language, matching, polish, joint, settle, deepen, adapt, attune,
-projection, export.
+export.
 
-Every stage reads what the ones before it left in the work folder, so a stage can be run again by itself.
+Every stage reads what the ones before it left in the work folder, so a stage can be run again by itself. The projection of what
+is exported was trained with the eyes; make_demo.sh has `minigpt4 train` make the one that ships.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ EYES = ("visual_encoder.", "ln_vision.", "query_tokens", "Qformer.")
 class Recipe:
     """The stages; each is a method, run in the order of STAGES."""
 
-    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "deepen", "adapt", "attune", "projection", "export")
+    STAGES = ("vision", "tokenizer", "language", "matching", "polish", "joint", "settle", "deepen", "adapt", "attune", "export")
 
-    def __init__(self, work: Path, folder: Path | None, checkpoint: str, log, share: float = 1.0):
-        self.work, self.folder, self.checkpoint, self.log, self.share = work, folder, checkpoint, log, share
+    def __init__(self, work: Path, folder: Path | None, log, share: float = 1.0):
+        self.work, self.folder, self.log, self.share = work, folder, log, share
 
     def part(self, number: int) -> int:
         """A number of steps or pictures, made small when the recipe is only tried."""
@@ -142,15 +143,10 @@ class Recipe:
                                rates=rates, fit=fit, seed=seed, log=self.log)
         torch.save({"model": model.state_dict()}, self.work / name)
 
-    def projection(self) -> None:
-        model = self.model_of("attune.pt")
-        stage_joint.train_projection(model, self.prompts(), steps=(self.part(200), self.part(240)), images=max(50, self.part(2500)), seed=SEED + 4, log=self.log)
-        torch.save({"model": model.state_dict()}, self.work / "projection.pt")
-
     def export(self) -> None:
         if self.folder is None:
             raise SystemExit("export needs --out, the model folder to write")
-        save_folder(self.model_of(self.checkpoint), self.folder, (self.work / "tokenizer.model").read_bytes())
+        save_folder(self.model_of("attune.pt"), self.folder, (self.work / "tokenizer.model").read_bytes())
 
 
 def part_of(model: MiniGpt4, prefixes: tuple[str, ...]) -> dict:
@@ -162,8 +158,6 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", help=f"which of {', '.join(Recipe.STAGES)}; all in this order if none is named")
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and logs")
     parser.add_argument("--out", type=Path, help="model folder that export writes")
-    parser.add_argument("--checkpoint", default="attune.pt",
-                        help="what export writes: attune.pt, or projection.pt for the projection trained afresh (default: %(default)s)")
     parser.add_argument("--share", type=float, default=1.0, help="share of the steps to make, e.g. 0.01 to see whether everything runs")
     options = parser.parse_args()
     unknown = set(options.stages) - set(Recipe.STAGES)
@@ -176,7 +170,7 @@ def main() -> None:
             def log(line: str) -> None:
                 print(time.strftime("%H:%M:%S"), line, file=out, flush=True)
                 print(line, flush=True)
-            getattr(Recipe(options.work, options.out, options.checkpoint, log, options.share), stage)()
+            getattr(Recipe(options.work, options.out, log, options.share), stage)()
 
 
 if __name__ == "__main__":
