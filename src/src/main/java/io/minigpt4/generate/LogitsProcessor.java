@@ -10,7 +10,8 @@ import java.util.random.RandomGenerator;
 /**
  * Changes scores before a token is chosen, with Transformers' definitions and in its order:
  * repetition penalty, no eos before the least number of tokens, then for drawing temperature, top-k
- * and top-p. A step allocates nothing.
+ * and top-p. A score that is no number, which a damaged row of the head makes, is as −∞: its token
+ * is never chosen. A step allocates nothing.
  *
  * <p>Not safe for use by several threads.
  */
@@ -72,6 +73,7 @@ final class LogitsProcessor {
    * @param generated the tokens so far
    */
   void process(float[] scores, IntList generated) {
+    dropNaN(scores);
     float penalty = (float) config.repetitionPenalty();
     if (penalty != 1) {
       int call = ++scratch.call;
@@ -167,14 +169,27 @@ final class LogitsProcessor {
     }
   }
 
-  /** log Σ eˣ. */
+  /**
+   * log Σ eˣ.
+   *
+   * @param scores what is no number among them becomes −∞
+   */
   static double logTotal(float[] scores) {
+    dropNaN(scores);
     float highest = scores[argmax(scores)];
     double total = 0;
     for (float score : scores) {
       total += weight(score, highest);
     }
     return highest + StrictMath.log(total);
+  }
+
+  private static void dropNaN(float[] scores) {
+    for (int i = 0; i < scores.length; i++) {
+      if (Float.isNaN(scores[i])) {
+        scores[i] = Float.NEGATIVE_INFINITY;
+      }
+    }
   }
 
   /**

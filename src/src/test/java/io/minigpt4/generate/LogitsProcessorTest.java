@@ -166,6 +166,38 @@ class LogitsProcessorTest {
     }
   }
 
+  /** As on devices, which choose neither NaN nor −∞. */
+  @Test
+  void aScoreThatIsNoNumberIsAsGoodAsNone() {
+    float[] logits = {0.5f, Float.NaN, 2, Float.NaN, 1, -3};
+    float[] without = logits.clone();
+    without[1] = Float.NEGATIVE_INFINITY;
+    without[3] = Float.NEGATIVE_INFINITY;
+    for (int topK : new int[] {0, 1, 3, 50}) {
+      for (double topP : new double[] {0.5, 0.9, 1}) {
+        GenerationConfig config = TestConfigs.plain().topK(topK).topP(topP).build();
+        LogitsProcessor processor =
+            new LogitsProcessor(new LogitsProcessor.Scratch(logits.length), config, EOS);
+        SplittableRandom random = new SplittableRandom(4);
+        SplittableRandom sameRandom = new SplittableRandom(4);
+        for (int i = 0; i < 50; i++) {
+          float[] scores = logits.clone();
+          processor.process(scores, IntList.of());
+          int id = processor.sample(scores, random);
+          assertThat(id)
+              .as("top-k %d, top-p %s", topK, topP)
+              .isEqualTo(processor.sample(without.clone(), sameRandom));
+        }
+      }
+    }
+    assertThat(LogitsProcessor.logTotal(logits.clone()))
+        .isEqualTo(LogitsProcessor.logTotal(without));
+    float[] listed = logits.clone();
+    double total = LogitsProcessor.logTotal(listed);
+    assertThat(LogitsProcessor.highest(listed, 6, total))
+        .isEqualTo(LogitsProcessor.highest(without, 6, total));
+  }
+
   @Test
   void choosingATokenAllocatesNothing() {
     GenerationConfig config =
