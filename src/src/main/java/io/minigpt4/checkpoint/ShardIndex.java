@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonToken;
 import io.minigpt4.tensor.UserException;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -55,9 +56,14 @@ final class ShardIndex {
   private Checkpoint openShard(String file) {
     boolean plain = !file.isEmpty() && !file.contains("/") && !file.contains("\\");
     if (!plain || file.equals("..") || file.equals(".")) {
-      throw bad("'" + file + "' is not the name of a file beside the index");
+      throw notBeside(file);
     }
-    Path path = index.resolveSibling(file);
+    Path path;
+    try {
+      path = index.resolveSibling(file);
+    } catch (InvalidPathException e) { // characters that names of files cannot have here
+      throw notBeside(file);
+    }
     if (!Files.exists(path)) {
       throw bad("the shard " + path + " is missing: download it too");
     }
@@ -65,6 +71,10 @@ final class ShardIndex {
       throw bad("the shard " + path + " is an index itself: name files with tensors in it");
     }
     return Checkpoints.openFile(path);
+  }
+
+  private UserException notBeside(String file) {
+    return bad("'" + file + "' is not the name of a file beside the index");
   }
 
   private void checkOwners() {

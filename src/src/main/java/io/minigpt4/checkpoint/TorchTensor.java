@@ -40,7 +40,8 @@ record TorchTensor(TorchStorage storage, long offset, LongArrayList dims, LongAr
         return false;
       }
     }
-    if (Tensor.elements(shape()) == 0) {
+    // Strides of zero let any number of elements fit, but their bytes are to be counted as well.
+    if (Math.multiplyExact(Tensor.elements(shape()), dtype().bytes()) == 0) {
       return offset <= end;
     }
     for (int i = 0; i < dims.size(); i++) {

@@ -23,6 +23,9 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
   private static final int MAX_DEPTH = 32;
   private static final int MAX_VALUES = 500_000;
 
+  /** Characters of all paths together; a model of a thousand layers has some million. */
+  private static final long MAX_NAMES = 64 << 20;
+
   /**
    * Flattens an object. The model's dictionary comes first and without a prefix, also without the
    * {@code module.} that a model trained in parallel has before all its names.
@@ -70,6 +73,7 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
     private final String where;
     private final TorchTree tree;
     private int values;
+    private long names;
 
     Flattener(String where, TorchTree tree) {
       this.where = where;
@@ -80,6 +84,14 @@ record TorchTree(Map<String, TorchTensor> tensors, Map<String, String> scalars) 
       if (++values > MAX_VALUES || depth > MAX_DEPTH) {
         throw new UserException(
             where + " is not a valid PyTorch file: its object is nested too deep or too large");
+      }
+      names += path.length();
+      if (names > MAX_NAMES) {
+        throw new UserException(
+            where
+                + " is not a valid PyTorch file: its values' names take more than "
+                + MAX_NAMES
+                + " characters");
       }
       String prefix = path.isEmpty() ? "" : path + ".";
       if (value instanceof TorchTensor tensor) {

@@ -208,8 +208,8 @@ public final class QFormer {
   static QFormerConfig sizes(Checkpoint checkpoint) {
     WeightReader in = new WeightReader(checkpoint, "");
     WeightReader bert = in.within("Qformer.bert.encoder.layer.");
-    int queries = (int) in.dimension("query_tokens", 3, 1);
-    int width = (int) in.dimension("query_tokens", 3, 2);
+    int queries = in.dimension("query_tokens", 3, 1);
+    int width = in.dimension("query_tokens", 3, 2);
     int layers = 0;
     while (bert.has(layers + ".attention.self.query.weight")) {
       layers++;
@@ -219,7 +219,7 @@ public final class QFormer {
           "query_tokens",
           "has " + width + " channels, which is not a multiple of " + PUBLISHED_HEAD);
     }
-    int inner = (int) bert.dimension("0.intermediate_query.dense.weight", 2, 0);
+    int inner = bert.dimension("0.intermediate_query.dense.weight", 2, 0);
     return new QFormerConfig(queries, width, layers, width / PUBLISHED_HEAD, inner, PUBLISHED_EPS);
   }
 }

@@ -119,7 +119,7 @@ public final class VisionTransformer {
   /** Patches along a side that the positions were learned for: they are a table of 1 + g² rows. */
   private static int learnedGrid(WeightReader in) {
     long rows = in.dimension("pos_embed", 3, 1);
-    int grid = (int) Math.round(Math.sqrt(Math.max(0, rows - 1.0)));
+    int grid = (int) Math.round(Math.sqrt(rows - 1.0));
     if (grid < 1 || 1 + (long) grid * grid != rows) {
       throw in.problem("pos_embed", "has " + rows + " rows where 1 + a square number is expected");
     }
@@ -214,8 +214,8 @@ public final class VisionTransformer {
    */
   static VisionConfig sizes(Checkpoint checkpoint, String prefix, @Nullable Integer imageSize) {
     WeightReader in = new WeightReader(checkpoint, prefix);
-    int width = (int) in.dimension("patch_embed.proj.weight", 4, 0);
-    int patch = (int) in.dimension("patch_embed.proj.weight", 4, 2);
+    int width = in.dimension("patch_embed.proj.weight", 4, 0);
+    int patch = in.dimension("patch_embed.proj.weight", 4, 2);
     int layers = 0;
     while (layers < PUBLISHED_LAYERS && in.has("blocks." + layers + ".attn.qkv.weight")) {
       layers++;
@@ -233,7 +233,7 @@ public final class VisionTransformer {
       throw new UserException(
           "image_size " + size + " is not a multiple of the vision model's patch size " + patch);
     }
-    int inner = (int) in.dimension("blocks.0.mlp.fc1.weight", 2, 0);
+    int inner = in.dimension("blocks.0.mlp.fc1.weight", 2, 0);
     return new VisionConfig(
         size, patch, width, layers, width / PUBLISHED_HEAD, inner, PUBLISHED_EPS);
   }

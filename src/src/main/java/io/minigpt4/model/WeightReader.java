@@ -6,6 +6,7 @@ import io.minigpt4.tensor.DType;
 import io.minigpt4.tensor.Ops;
 import io.minigpt4.tensor.Tensor;
 import io.minigpt4.tensor.UserException;
+import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -16,6 +17,9 @@ import org.jspecify.annotations.Nullable;
 final class WeightReader {
   /** In an expected shape: any size. */
   static final long ANY = -1;
+
+  /** More than any dimension has that sizes are taken from; keeps their products in range. */
+  private static final int MOST = 1 << 20;
 
   private final Checkpoint checkpoint;
   private final String prefix;
@@ -83,13 +87,20 @@ final class WeightReader {
     return HostFloats.of(host(name, shape));
   }
 
-  /** A dimension of a weight that must have so many of them. */
-  long dimension(String name, int rank, int i) {
+  /**
+   * A dimension of a weight that must have so many of them.
+   *
+   * @throws UserException if it has not, is missing, or the dimension is not 1 to {@link #MOST}
+   */
+  int dimension(String name, int rank, int i) {
     long[] shape = checkpoint.shape(prefix + name);
     if (shape.length != rank) {
       throw problem(name, "has " + shape.length + " dimensions where " + rank + " are expected");
     }
-    return shape[i];
+    if (shape[i] < 1 || shape[i] > MOST) {
+      throw problem(name, "has the shape " + Arrays.toString(shape) + ", which is no model's");
+    }
+    return (int) shape[i];
   }
 
   /**

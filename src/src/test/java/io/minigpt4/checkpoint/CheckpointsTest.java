@@ -69,6 +69,7 @@ class CheckpointsTest {
         "'../one.safetensors' is not the name of a file | {'weight_map':{'a':'../one.safetensors'}}",
         "'/etc/passwd' is not the name of a file | {'weight_map':{'a':'/etc/passwd'}}",
         "'..' is not the name of a file | {'weight_map':{'a':'..'}}",
+        "is not the name of a file | {'weight_map':{'a':'one\\u0000.safetensors'}}",
         "Duplicate field 'a' | {'weight_map':{'a':'one.safetensors','a':'two.safetensors'}}",
         "has no 'weight_map' | {'weights':{}}",
         "has no 'weight_map' | {'weight_map':[]}",

@@ -172,6 +172,16 @@ class HostilePickleTest {
     assertRefused(encoded, "more than 2000000 objects");
   }
 
+  /** A name is made anew for each value under it. */
+  @Test
+  void boundsWhatSharedNamesAddUpTo() throws IOException {
+    PickleBytes named = new PickleBytes().op('}').text("x".repeat(1_000_000)).op(']', '(');
+    for (int i = 0; i < 400_000; i++) {
+      named.op('N');
+    }
+    assertRefused(named.op('e', 's'), "names take more than");
+  }
+
   @ParameterizedTest
   @CsvSource({
     "'7', '1', 0, does not fit its storage",
@@ -182,6 +192,7 @@ class HostilePickleTest {
     "'2,3', '1', 0, does not fit its storage",
     "'4611686018427387904,4', '1,1', 0, overflow",
     "'2,2', '9223372036854775807,9223372036854775807', 0, overflow",
+    "'2147483648,2147483648', '0,0', 0, overflow",
     "'6', '1', 9223372036854775807, overflow",
   })
   void refusesTensorsThatDoNotFit(String sizes, String strides, long offset, String reason)

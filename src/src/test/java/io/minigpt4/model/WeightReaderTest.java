@@ -34,6 +34,7 @@ class WeightReaderTest {
           Map.of(
               "part.doubles", Tensor.of(DType.F64, doubles, 2, 2),
               "part.halves", Tensor.of(DType.F16, halves, 2),
+              "part.none", Tensor.of(DType.F16, halves, 0, 2),
               "part.longs", Tensor.of(DType.I64, longs, 2)),
           Map.of());
     }
@@ -56,6 +57,11 @@ class WeightReaderTest {
       assertThatThrownBy(() -> in.dimension("halves", 2, 0))
           .isInstanceOf(UserException.class)
           .hasMessageContaining("has 1 dimensions where 2 are expected");
+      assertThatThrownBy(() -> in.dimension("none", 2, 0))
+          .isInstanceOf(UserException.class)
+          .hasMessageContaining("'part.none'")
+          .hasMessageContaining("has the shape [0, 2]");
+      assertThat(in.dimension("none", 2, 1)).isEqualTo(2);
       in.requireNone("absent", 2);
       assertThatThrownBy(() -> in.requireNone("halves", 2))
           .isInstanceOf(UserException.class)
