@@ -106,6 +106,9 @@ public final class TorchCheckpoint implements Checkpoint {
   @Override
   public Tensor tensor(String name) {
     TorchTensor t = find(name);
+    if (Tensor.elements(t.shape()) == 0) {
+      return Tensor.of(t.dtype(), arena.allocate(0), t.shape());
+    }
     if (!t.isContiguous()) {
       return copies.computeIfAbsent(name, n -> copy(n, t));
     }

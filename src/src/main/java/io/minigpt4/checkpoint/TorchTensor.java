@@ -25,7 +25,8 @@ record TorchTensor(TorchStorage storage, long offset, LongArrayList dims, LongAr
   }
 
   /**
-   * Whether it fits its storage.
+   * Whether it fits its storage. One without elements does wherever it begins, which PyTorch's
+   * slices of empty tensors do behind the end.
    *
    * @throws ArithmeticException if sizes overflow
    */
@@ -33,8 +34,6 @@ record TorchTensor(TorchStorage storage, long offset, LongArrayList dims, LongAr
     if (offset < storage.viewOffset() || strides.size() != dims.size()) {
       return false;
     }
-    long last = offset;
-    long end = storage.viewOffset() + storage.viewElements();
     for (int i = 0; i < dims.size(); i++) {
       if (dims.getLong(i) < 0 || strides.getLong(i) < 0) {
         return false;
@@ -42,13 +41,14 @@ record TorchTensor(TorchStorage storage, long offset, LongArrayList dims, LongAr
     }
     // Strides of zero let any number of elements fit, but their bytes are to be counted as well.
     if (Math.multiplyExact(Tensor.elements(shape()), dtype().bytes()) == 0) {
-      return offset <= end;
+      return true;
     }
+    long last = offset;
     for (int i = 0; i < dims.size(); i++) {
       long reach = Math.multiplyExact(dims.getLong(i) - 1, strides.getLong(i));
       last = Math.addExact(last, reach);
     }
-    return last < end;
+    return last < storage.viewOffset() + storage.viewElements();
   }
 
   /** Whether its elements lie densely in row-major order. */

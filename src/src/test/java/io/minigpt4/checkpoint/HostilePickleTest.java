@@ -205,6 +205,20 @@ class HostilePickleTest {
     return Arrays.stream(list.split(",", -1)).mapToLong(Long::parseLong).toArray();
   }
 
+  /** PyTorch slices an empty tensor into one whose offset lies beyond the end: it is not used. */
+  @Test
+  void readsEmptyTensorsWhereverTheyBegin() throws IOException {
+    long[] sizes = {0, 3, 2};
+    PickleBytes empty = new PickleBytes().tensor("0", 6, 7, sizes, new long[] {6, 2, 1});
+    try (Checkpoint c = Checkpoints.open(withValue(empty))) {
+      assertThat(c.tensor("x").shape()).containsExactly(sizes);
+    }
+    PickleBytes far = new PickleBytes().tensor("0", 6, Long.MAX_VALUE, sizes, new long[] {6, 1, 3});
+    try (Checkpoint c = Checkpoints.open(withValue(far))) {
+      assertThat(c.tensor("x").elements()).isZero();
+    }
+  }
+
   @Test
   void refusesStoragesThatDoNotFit() throws IOException {
     long[] one = {1};
