@@ -40,17 +40,4 @@ public record ChatTemplate(
   public String name(Conversation.Role role) {
     return role == Conversation.Role.HUMAN ? human : assistant;
   }
-
-  /**
-   * The answer in a generated text: what stands before the first separator, of that what follows
-   * the last {@code ASSISTANT:} that the model may have written itself, without white space at
-   * either end.
-   */
-  public String cleanAnswer(String generated) {
-    int end = generated.indexOf(separator);
-    String text = end < 0 ? generated : generated.substring(0, end);
-    String label = assistant + ":";
-    int start = text.lastIndexOf(label);
-    return (start < 0 ? text : text.substring(start + label.length())).strip();
-  }
 }

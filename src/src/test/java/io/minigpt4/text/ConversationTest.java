@@ -164,15 +164,6 @@ class ConversationTest {
     assertThatThrownBy(() -> prompt.last(0)).isInstanceOf(IllegalArgumentException.class);
   }
 
-  @Test
-  void answersAreCutOutOfWhatWasGenerated() {
-    ChatTemplate template = ChatTemplate.VICUNA_V0;
-    assertThat(template.cleanAnswer(" A cat.###Human: more")).isEqualTo("A cat.");
-    assertThat(template.cleanAnswer("x Assistant: y Assistant: A cat. ")).isEqualTo("A cat.");
-    assertThat(template.cleanAnswer("A cat.### Assistant: no")).isEqualTo("A cat.");
-    assertThat(template.cleanAnswer("\n")).isEmpty();
-  }
-
   /** The prompt without the image rows. */
   private static String text(Conversation chat) {
     StringBuilder text = new StringBuilder();
