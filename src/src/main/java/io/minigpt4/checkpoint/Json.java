@@ -28,8 +28,10 @@ final class Json {
   /** What the parser has to complain about, and where, on one line. */
   static String reason(JacksonException e) {
     var location = e.getLocation();
-    // The parser names its source, a file's reader, and does not show it.
-    return e.getOriginalMessage().replaceFirst(" \\(start marker at .*", "")
+    // The parser names its source, a file's reader, and does not show it; bounds name their code.
+    return e.getOriginalMessage()
+            .replaceFirst(" \\(start marker at .*", "")
+            .replaceFirst(", from `[^`]*`\\)", ")")
         + (location == null ? "" : " (character " + location.getCharOffset() + ")");
   }
 }

@@ -13,9 +13,15 @@ import java.nio.file.NoSuchFileException;
 public class UserException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
+  /** Characters that a message keeps of its beginning, and of its end. */
+  private static final int BEGINNING = 3000;
+
+  private static final int END = 1000;
+
   /**
    * @param message one line: what, where, what to do; control characters in it (line breaks and
-   *     terminal escapes in names that come out of a file) are replaced
+   *     terminal escapes in names that come out of a file) are replaced, the middle of what is
+   *     longer than 4000 characters (a damaged file has such names) is left out
    */
   public UserException(String message) {
     super(oneLine(message));
@@ -44,11 +50,12 @@ public class UserException extends RuntimeException {
   }
 
   private static String oneLine(String message) {
-    StringBuilder out = new StringBuilder(message.length());
-    message
-        .codePoints()
-        .map(c -> Character.isISOControl(c) ? '?' : c)
-        .forEach(out::appendCodePoint);
+    String text = message;
+    if (text.length() > BEGINNING + END) {
+      text = text.substring(0, BEGINNING) + " [...] " + text.substring(text.length() - END);
+    }
+    StringBuilder out = new StringBuilder(text.length());
+    text.codePoints().map(c -> Character.isISOControl(c) ? '?' : c).forEach(out::appendCodePoint);
     return out.toString();
   }
 }

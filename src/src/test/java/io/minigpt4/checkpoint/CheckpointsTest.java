@@ -89,6 +89,22 @@ class CheckpointsTest {
         .doesNotContain("REDACTED");
   }
 
+  /** What a damaged file is quoted with may be most of it. */
+  @Test
+  void complaintsAreShort() throws IOException {
+    index("{'weight_map':{'a':'" + "../x".repeat(1_000_000) + "'}}");
+    assertThatThrownBy(() -> Checkpoints.open(dir).close())
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("model.safetensors.index.json")
+        .hasMessageEndingWith("is not the name of a file beside the index")
+        .message()
+        .hasSizeLessThan(5000);
+    index("{'" + "x".repeat(100_000) + "':1}");
+    assertThatThrownBy(() -> Checkpoints.open(dir).close())
+        .isInstanceOf(UserException.class)
+        .hasMessageContaining("exceeds the maximum allowed (10000)");
+  }
+
   @Test
   void prefersSafeTensorsInAFolder() throws IOException {
     Files.writeString(dir.resolve("pytorch_model.bin"), "never looked at");
