@@ -6,6 +6,7 @@ import it.unimi.dsi.fastutil.ints.Int2ObjectOpenHashMap;
 import it.unimi.dsi.fastutil.ints.IntArrayList;
 import it.unimi.dsi.fastutil.longs.Long2IntOpenHashMap;
 import java.util.Arrays;
+import java.util.BitSet;
 
 /**
  * Byte-pair encoding by score (Sennrich et al. 2016, in SentencePiece's form): a text starts as its
@@ -35,8 +36,8 @@ final class BytePairEncoder {
   /** Position of each piece in the order of merging; equal scores have equal ranks. */
   private final int[] ranks;
 
-  /** User-defined pieces by their first character, longest first. */
-  private final Int2ObjectOpenHashMap<int[]> userDefined = new Int2ObjectOpenHashMap<>();
+  /** How long user-defined pieces are, in UTF-16 units, by their first character. */
+  private final Int2ObjectOpenHashMap<BitSet> userDefined = new Int2ObjectOpenHashMap<>();
 
   /** Whether no piece continues across the start of a word, so that words can be encoded alone. */
   private final boolean wordsAreApart;
@@ -57,7 +58,7 @@ final class BytePairEncoder {
       if (piece.type() == PieceType.NORMAL && isOneCharacter(piece.text())) {
         addCharacter(piece.text().codePointAt(0), id);
       } else if (piece.type() == PieceType.USER_DEFINED) {
-        addUserDefined(piece.text().codePointAt(0), id);
+        addUserDefined(piece.text());
       }
     }
     wordsAreApart = apart;
@@ -95,20 +96,8 @@ final class BytePairEncoder {
     }
   }
 
-  private void addUserDefined(int first, int id) {
-    int[] before = userDefined.getOrDefault(first, new int[0]);
-    int[] ids = Arrays.copyOf(before, before.length + 1);
-    int at = before.length;
-    while (at > 0 && length(ids[at - 1]) < length(id)) {
-      ids[at] = ids[at - 1];
-      at--;
-    }
-    ids[at] = id;
-    userDefined.put(first, ids);
-  }
-
-  private int length(int id) {
-    return model.piece(id).text().length();
+  private void addUserDefined(String text) {
+    userDefined.computeIfAbsent(text.codePointAt(0), first -> new BitSet()).set(text.length());
   }
 
   private void rankByScore() {
@@ -238,12 +227,15 @@ final class BytePairEncoder {
     }
 
     private int userDefinedAt(String text, int at, int first) {
-      int[] ids = userDefined.get(first);
-      if (ids != null) {
-        for (int id : ids) {
-          if (text.startsWith(model.piece(id).text(), at)) {
-            return id;
-          }
+      BitSet lengths = userDefined.get(first);
+      if (lengths == null) {
+        return -1;
+      }
+      int most = Math.min(text.length() - at, lengths.length());
+      for (int n = lengths.previousSetBit(most); n > 0; n = lengths.previousSetBit(n - 1)) {
+        Integer id = model.id(text.substring(at, at + n));
+        if (id != null && model.piece(id).type() == PieceType.USER_DEFINED) {
+          return id;
         }
       }
       return -1;

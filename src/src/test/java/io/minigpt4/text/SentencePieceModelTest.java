@@ -152,6 +152,21 @@ class SentencePieceModelTest {
   }
 
   @Test
+  void manyUserDefinedPiecesTakeTimeInProportion() {
+    Writer writer = bpe(pieces()).piece("▁", -3, NORMAL);
+    for (int i = 0; i < 400_000; i++) {
+      writer.piece("<" + i + ">", 0, USER_DEFINED);
+    }
+    Assertions.assertTimeout(
+        Duration.ofSeconds(20),
+        () -> {
+          Tokenizer tokenizer = writer.parse();
+          assertThat(tokenizer.encode("<7><399999>")).isEqualTo(ids(259, 267, 400_259));
+          assertThat(tokenizer.encode("<".repeat(10_000))).hasSize(10_001);
+        });
+  }
+
+  @Test
   void theDummyPrefixIsAsTheFileSays() {
     Writer writer =
         pieces()
