@@ -131,11 +131,12 @@ async function answer(turn) {
   save(conversation.turns);
   say('The answer is on its way.');
   const start = performance.now();
-  let first = 0;
+  let [first, last] = [0, 0];
   try {
     const body = { model, ...fields(settings), messages: conversation.messages() };
     const result = await api.complete(body, running.signal, (piece) => {
-      first ||= performance.now();
+      last = performance.now();
+      first ||= last;
       const follow = isAtBottom();
       turn.text += piece;
       messages.grow(turn.text);
@@ -147,7 +148,7 @@ async function answer(turn) {
       messages.grow('');
     });
     turn.end = result.end;
-    speed(start, first, performance.now(), result.tokens);
+    speed(start, first, last, result.tokens);
     say(turn.text);
   } catch (e) {
     turn.end = e.name === 'AbortError' ? 'stopped' : 'failed';
@@ -179,9 +180,10 @@ function takeBack() {
   showTray();
 }
 
-function speed(start, first, end, tokens) {
+/** Times of the request, of the first piece of the answer and of the last. */
+function speed(start, first, last, tokens) {
   $('strip-first').textContent = first ? `${((first - start) / 1000).toFixed(2)} s` : '–';
-  const seconds = (end - first) / 1000;
+  const seconds = (last - first) / 1000;
   // The server joins the tokens of 10 ms, so that of a short answer all may come in the first piece.
   $('strip-speed').textContent =
     first && tokens > 1 && seconds > 0.01 ? `${((tokens - 1) / seconds).toFixed(1)} tokens/s` : '–';
