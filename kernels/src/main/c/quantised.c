@@ -103,8 +103,8 @@ void mg_q8_arrange(const float *x, long x_stride, int m, int k, char *to) {
 INLINE void bytes(int columns, const char *x, const char *w, long apart, const float *scales, long each, int k,
                   float *out) {
   const __m512i offset = _mm512_set1_epi8(-128);
-  __m512i sum[8][DIGITS];
-#pragma GCC unroll 8
+  __m512i sum[4][DIGITS];
+#pragma GCC unroll 4
   for (int c = 0; c < columns; c++) {
 #pragma GCC unroll 3
     for (int d = 0; d < DIGITS; d++) {
@@ -114,7 +114,7 @@ INLINE void bytes(int columns, const char *x, const char *w, long apart, const f
   const char *digits = x + HEADER + STARTS;
   int i = 0;
   for (; i + LINE <= k; i += LINE, digits += DIGITS * LINE) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int c = 0; c < columns; c++) {
       const char *line = w + c * apart + i;
       prefetch(line + AHEAD_OF_BYTES);
@@ -127,7 +127,7 @@ INLINE void bytes(int columns, const char *x, const char *w, long apart, const f
   }
   if (i < k) {
     const __mmask64 inside = ((__mmask64)1 << (k - i)) - 1;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int c = 0; c < columns; c++) {
       __m512i weights = _mm512_xor_si512(offset, _mm512_maskz_loadu_epi8(inside, w + c * apart + i));
 #pragma GCC unroll 3
@@ -137,27 +137,28 @@ INLINE void bytes(int columns, const char *x, const char *w, long apart, const f
     }
   }
   const float scale = *(const float *)x;
-#pragma GCC unroll 8
+#pragma GCC unroll 4
   for (int c = 0; c < columns; c++) {
     vector all = join(sum[c][0], sum[c][1], sum[c][2]);
     out[c * each] = _mm_cvtss_f32(sums(all, all, all, all)) * scale * scales[c * each];
   }
 }
 
+// Four columns at a time: the sums of eight and their digits do not stay in the registers.
 static __attribute__((noinline)) void q8_dots(const char *x, int m, const char *w, const float *scales, int n, int k,
                                               float *out, long out_stride) {
-  const long each = n / 8;
+  const long each = n / 4;
   for (long j = 0; j < n; j++) {
     const char *row = x;
     for (int i = 0; i < m; i++, row += mg_q8_row(k)) {
       if (j < each) {
-        bytes(8, row, w + j * k, each * k, scales + j, each, k, out + i * out_stride + j);
+        bytes(4, row, w + j * k, each * k, scales + j, each, k, out + i * out_stride + j);
       } else {
         bytes(1, row, w + j * k, 0, scales + j, 0, k, out + i * out_stride + j);
       }
     }
     if (j + 1 == each) {
-      j = 8 * each - 1;
+      j = 4 * each - 1;
     }
   }
 }
